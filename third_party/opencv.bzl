@@ -1,0 +1,67 @@
+"""@opencv: Debian's shared OpenCV, or the static one in OPENCV_ROOT for programs that travel."""
+
+_BUILD = """
+package(default_visibility = ["//visibility:public"])
+
+cc_library(
+    name = "headers",
+    hdrs = ["include"],
+    includes = ["include"],
+)
+"""
+
+_MODULE = """
+cc_library(
+    name = "{name}",
+    defines = {defines},
+    linkopts = {linkopts},
+    deps = {deps},
+)
+"""
+
+# Module -> the modules it needs.
+_MODULES = {
+    "core": [],
+    "imgproc": ["core"],
+    "imgcodecs": ["imgproc"],
+    "videoio": ["imgcodecs"],
+}
+
+# Modules a program can do without, because a small OpenCV in OPENCV_ROOT may lack them. Their target exists always
+# and defines OPENCV_HAS_<MODULE> to 1 or 0: include the module's headers and call it only where that is 1.
+_OPTIONAL = ["videoio"]
+
+def _opencv_repository_impl(ctx):
+    root = ctx.os.environ.get("OPENCV_ROOT")
+    include = ctx.path((root or "/usr") + "/include/opencv4")
+    if not include.exists:
+        fail("no OpenCV headers in {}: run tools/setup.sh, or correct OPENCV_ROOT".format(include))
+    ctx.symlink(include, "include")
+    content = _BUILD
+    for name, deps in _MODULES.items():
+        present = not root or ctx.path("{}/lib/libopencv_{}.a".format(root, name)).exists
+        defines = ["OPENCV_HAS_{}={}".format(name.upper(), 1 if present else 0)] if name in _OPTIONAL else []
+        if not present and name in _OPTIONAL:
+            linkopts = []
+        elif root:
+            linkopts = ["{}/lib/libopencv_{}.a".format(root, name)]
+            if name == "imgcodecs":
+                linkopts += ["-l:libjpeg.a", "-l:libpng16.a"]
+            if name == "core":
+                linkopts += ["-l:libz.a", "-ldl", "-lpthread"]
+        else:
+            linkopts = ["-lopencv_" + name]
+        content += _MODULE.format(
+            name = name,
+            defines = defines,
+            linkopts = linkopts,
+            deps = [":" + dep for dep in deps + ["headers"]],
+        )
+    ctx.file("WORKSPACE", "")
+    ctx.file("BUILD", content)
+
+opencv_repository = repository_rule(
+    implementation = _opencv_repository_impl,
+    environ = ["OPENCV_ROOT"],
+    local = True,
+)
