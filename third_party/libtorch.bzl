@@ -29,10 +29,21 @@ cc_library(
 )
 """
 
-def _libtorch_repository_impl(ctx):
+# The environment variables that libtorch_root() reads.
+LIBTORCH_ENVIRON = [
+    "HOME",
+    "LIBTORCH_ROOT",
+    "XDG_CACHE_HOME",
+]
+
+def libtorch_root(ctx):
+    """The torch folder of this build, whether it is there or not; tools/setup.sh has the same rule."""
     env = ctx.os.environ
     cache = env.get("XDG_CACHE_HOME") or env.get("HOME", "") + "/.cache"
-    root = ctx.path(env.get("LIBTORCH_ROOT") or cache + "/ssd/libtorch-2.11.0/torch")
+    return ctx.path(env.get("LIBTORCH_ROOT") or cache + "/ssd/libtorch-2.11.0/torch")
+
+def _libtorch_repository_impl(ctx):
+    root = libtorch_root(ctx)
     if not root.get_child("lib").get_child("libtorch_cpu.so").exists:
         fail("no LibTorch in {}: run tools/setup.sh or set LIBTORCH_ROOT".format(root))
 
@@ -67,10 +78,6 @@ def _cuda_folders(ctx, root):
 
 libtorch_repository = repository_rule(
     implementation = _libtorch_repository_impl,
-    environ = [
-        "HOME",
-        "LIBTORCH_ROOT",
-        "XDG_CACHE_HOME",
-    ],
+    environ = LIBTORCH_ENVIRON,
     local = True,
 )

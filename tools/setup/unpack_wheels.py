@@ -1,4 +1,4 @@
-"""Unpacks what a C++ program needs of Python wheels: libraries, headers, licences.
+"""Unpacks what a C++ program needs of Python wheels: libraries, headers, CUDA's compiler, licences.
 
 usage: unpack_wheels.py DESTINATION WHEEL...
 
@@ -18,7 +18,7 @@ _WANTED = re.compile(
     r"|torch/include/(?!google/)"
     r"|torch/version\.py$"
     r"|nvidia/.*\.so[.0-9]*$"
-    r"|nvidia/.*/include/"
+    r"|nvidia/[^/]+/(include|bin|nvvm)/"
     r"|[^/]+\.dist-info/(METADATA$|LICEN[CS]E|NOTICE|licenses/(LICEN[CS]E|NOTICE))",
     re.IGNORECASE)
 
@@ -36,6 +36,9 @@ def main(destination, wheels):
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as source, open(target, "wb") as copy:
           shutil.copyfileobj(source, copy, 1 << 20)
+        # A wheel made on Unix keeps each file's mode in the upper half; programs must stay executable.
+        if member.external_attr >> 16 & 0o100:
+          target.chmod(0o755)
 
 
 if __name__ == "__main__":
