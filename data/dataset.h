@@ -1,0 +1,66 @@
+#ifndef DATA_DATASET_H_
+#define DATA_DATASET_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "data/data.pb.h"
+#include "data/lazy_image.h"
+#include "ssd/core/annotations.h"
+#include "ssd/core/geometry.h"
+#include "ssd/core/registry.h"
+
+namespace ssd {
+
+// One image with its truth on the way to the network. Transforms change all four together: boxes of
+// `truth` are in pixels of the current view, `geometry` maps that view to the original, and `image`
+// records what to do to the pixels, which are made once, at the end.
+struct Sample {
+  LazyImage image;
+  Geometry geometry;
+  Annotations truth;
+};
+
+struct DatasetContext {
+  // The experiment's class names, label 1 first. Empty: the dataset collects its own.
+  std::vector<std::string> labels;
+};
+
+// Images and their truths by index. Thread-safe: every method may be called from many threads at
+// once. Does not transform, shuffle or batch.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+
+  virtual int64_t size() const = 0;
+
+  virtual const LabelMap& labels() const = 0;
+
+  // The truth of image `index` in [0, size()), boxes in pixels of the original; reads no pixels.
+  virtual absl::StatusOr<Annotations> GetAnnotations(int64_t index) const = 0;
+
+  // The untransformed sample. \error names the file.
+  virtual absl::StatusOr<Sample> Get(int64_t index) const = 0;
+
+  // A digest of what the dataset would yield (annotations and image names and sizes, or the
+  // generator's options): equal for equal data. 16 hex digits.
+  virtual std::string Fingerprint() const = 0;
+};
+
+using DatasetRegistry = Registry<Dataset, DatasetContext>;
+
+// The dataset of `config` cut to its subset, without its transforms.
+// \error InvalidArgument, NotFound naming file, field, value and remedy; a label in the data that
+// context.labels lacks is an error.
+absl::StatusOr<std::unique_ptr<Dataset>> CreateDataset(const DatasetConfig& config,
+                                                       const DatasetContext& context);
+
+}  // namespace ssd
+
+#define SSD_REGISTER_DATASET(Options, Component) \
+  SSD_REGISTER_COMPONENT_(::ssd::Dataset, ::ssd::DatasetContext, Options, Component)
+
+#endif  // DATA_DATASET_H_

@@ -1,0 +1,32 @@
+#ifndef DATA_TRANSFORMS_TRANSFORM_H_
+#define DATA_TRANSFORMS_TRANSFORM_H_
+
+#include "data/data.pb.h"
+#include "data/dataset.h"
+#include "ssd/core/random.h"
+#include "ssd/core/registry.h"
+
+namespace ssd {
+
+struct TransformContext {
+  ImageSize input;      // model.input's size
+  double fill[3] = {};  // RGB 0-255: the mean colour, for what lies outside an image
+};
+
+// One step of a sample's way to the network. Changes image, geometry and truth together; drops truths
+// that the view no longer shows. Stateless: all chance comes from `random`.
+class Transform {
+ public:
+  virtual ~Transform() = default;
+
+  virtual void Apply(Random& random, Sample& sample) const = 0;
+};
+
+using TransformRegistry = Registry<Transform, TransformContext>;
+
+}  // namespace ssd
+
+#define SSD_REGISTER_TRANSFORM(Options, Component) \
+  SSD_REGISTER_COMPONENT_(::ssd::Transform, ::ssd::TransformContext, Options, Component)
+
+#endif  // DATA_TRANSFORMS_TRANSFORM_H_

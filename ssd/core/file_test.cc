@@ -1,0 +1,41 @@
+#include "ssd/core/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace ssd {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(File, WritesAndReadsBackAnyBytes) {
+  const std::string path = testing::TempDir() + "/bytes";
+  const std::string content("\0\n\xff text", 8);
+  ASSERT_TRUE(WriteFileAtomically(path, content).ok());
+  EXPECT_EQ(*ReadFile(path), content);
+  ASSERT_TRUE(WriteFileAtomically(path, "").ok());
+  EXPECT_EQ(*ReadFile(path), "");
+}
+
+TEST(File, NamesTheFileInErrors) {
+  const std::string missing = testing::TempDir() + "/none/file";
+  EXPECT_EQ(ReadFile(missing).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(ReadFile(missing).status().message()), HasSubstr(missing));
+  EXPECT_EQ(WriteFileAtomically(missing, "x").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadFile(testing::TempDir()).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(File, AFullDiskIsAnErrorAndLeavesNothing) {
+  EXPECT_EQ(FileError(ENOSPC, "cannot write", "f").code(), absl::StatusCode::kResourceExhausted);
+  const std::string folder = testing::TempDir() + "/taken";
+  std::filesystem::create_directories(folder + "/inside");
+  EXPECT_FALSE(WriteFileAtomically(folder, "x").ok());  // a folder cannot be replaced by a file
+  for (const auto& entry : std::filesystem::directory_iterator(testing::TempDir())) {
+    EXPECT_EQ(entry.path().string().find(".tmp"), std::string::npos) << entry.path();
+  }
+}
+
+}  // namespace
+}  // namespace ssd

@@ -1,0 +1,71 @@
+#ifndef SSD_EVAL_EVALUATOR_H_
+#define SSD_EVAL_EVALUATOR_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ssd/core/annotations.h"
+#include "ssd/core/registry.h"
+#include "ssd/eval/evaluator.pb.h"
+
+namespace ssd {
+
+// One detection in pixels of the original image.
+struct PixelDetection {
+  PixelBox box;
+  double score = 0;
+  int64_t label = 0;  // 1..C
+};
+
+struct PrecisionRecallCurve {
+  std::vector<double> recall;
+  std::vector<double> precision;
+};
+
+// Numbers by name, in the order they are shown. nullopt is a number that does not exist (no truth to
+// average over): null in JSON, "n/a" in tables.
+using MetricList = std::vector<std::pair<std::string, std::optional<double>>>;
+
+struct ClassMetrics {
+  int64_t source_id = 0;  // LabelMap::source_ids
+  std::string name;
+  MetricList values;
+  PrecisionRecallCurve curve;  // at the family's principal IoU (0.5)
+};
+
+struct Metrics {
+  MetricList values;     // the first is what best.pt is chosen by
+  std::vector<ClassMetrics> per_class;
+};
+
+struct EvaluatorContext {
+  LabelMap labels;
+  std::vector<Annotations> truths;  // one an image, boxes in pixels of the original
+};
+
+// Judges detections against exact truths. Does not run the network; never sees a Batch.
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+
+  // The detections of one image, in any order; images never added count as having none. Adding an
+  // image twice or one without truth entry is a programmer error.
+  virtual void Add(int64_t image_id, std::vector<PixelDetection> detections) = 0;
+
+  virtual Metrics Compute() const = 0;
+
+  // Forgets all detections.
+  virtual void Reset() = 0;
+};
+
+using EvaluatorRegistry = Registry<Evaluator, EvaluatorContext>;
+
+}  // namespace ssd
+
+#define SSD_REGISTER_EVALUATOR(Options, Component) \
+  SSD_REGISTER_COMPONENT_(::ssd::Evaluator, ::ssd::EvaluatorContext, Options, Component)
+
+#endif  // SSD_EVAL_EVALUATOR_H_

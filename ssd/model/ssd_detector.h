@@ -1,0 +1,89 @@
+#ifndef SSD_MODEL_SSD_DETECTOR_H_
+#define SSD_MODEL_SSD_DETECTOR_H_
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ssd/anchors/anchor_generator.h"
+#include "ssd/backbones/backbone.h"
+#include "ssd/coders/box_coder.h"
+#include "ssd/core/types.h"
+#include "ssd/losses/loss.h"
+#include "ssd/matchers/matcher.h"
+#include "ssd/model/model.pb.h"
+#include "ssd/model/multibox_head.h"
+#include "ssd/necks/neck.h"
+#include "ssd/postprocess/post_processor.h"
+
+namespace ssd {
+
+// One whole SSD: normalisation, backbone, neck, head, and the components that give its output a
+// meaning. Does not read images, train or evaluate.
+//
+// Its parameters are named backbone.*, neck.* and head.*; the anchors, the mean and the standard
+// deviation are non-persistent and follow the module to its device.
+class SsdDetector : public torch::nn::Module {
+ public:
+  // Builds what `config` names; all fields must be resolved (ResolveModelDefaults). Initial weights
+  // come from torch's default CPU generator: seed it first.
+  // \error InvalidArgument, NotFound naming the field at fault ("model.neck: ...").
+  static absl::StatusOr<std::shared_ptr<SsdDetector>> Create(const ModelConfig& config,
+                                                             int64_t num_classes);
+
+  // images: [B, 3, H, W] u8 RGB of exactly the input size. Output in the network's own type (bf16
+  // under autocast). Traceable: no control flow on values.
+  Predictions Forward(const Tensor& images);
+
+  // Matching, encoding and the loss. predictions from Forward; truth on the same device.
+  Losses ComputeLosses(const Predictions& predictions, const Truth& truth,
+                       LossDetail* per_anchor = nullptr) const;
+
+  // Matching and encoding alone.
+  Targets AssignTargets(const Truth& truth) const;
+
+  // Decodes and post-processes; no gradient.
+  Detections Detect(const Predictions& predictions) const;
+
+  const ModelConfig& config() const { return config_; }
+  int64_t num_classes() const { return num_classes_; }
+  ImageSize input_size() const;
+  // Feature maps the head sees, fine to coarse; num_levels entries.
+  const std::vector<FeatureSpec>& levels() const { return levels_; }
+  // On the module's device.
+  const Anchors& anchors() const { return anchors_; }
+  const std::vector<int64_t>& anchors_per_cell() const { return anchors_per_cell_; }
+  const Matcher& matcher() const { return *matcher_; }
+  const BoxCoder& box_coder() const { return *box_coder_; }
+  Backbone& backbone() { return *backbone_; }
+  Neck& neck() { return *neck_; }
+  MultiboxHead& head() { return *head_; }
+
+  // Moves what is no parameter along with the parameters.
+  void to(torch::Device device, bool non_blocking = false) override;
+  using torch::nn::Module::to;
+
+ private:
+  SsdDetector() = default;
+
+  ModelConfig config_;
+  int64_t num_classes_ = 0;
+  std::shared_ptr<Backbone> backbone_;
+  std::shared_ptr<Neck> neck_;
+  std::shared_ptr<MultiboxHead> head_;
+  std::vector<FeatureSpec> levels_;
+  std::vector<int64_t> anchors_per_cell_;
+  Anchors anchors_;
+  Tensor mean_;  // [1, 3, 1, 1] f32, in RGB order whatever channel_order is
+  Tensor std_;   // [1, 3, 1, 1] f32, in RGB order whatever channel_order is
+  std::unique_ptr<Matcher> matcher_;
+  std::unique_ptr<BoxCoder> box_coder_;
+  std::unique_ptr<Loss> loss_;
+  std::unique_ptr<PostProcessor> post_processor_;
+};
+
+}  // namespace ssd
+
+#endif  // SSD_MODEL_SSD_DETECTOR_H_
