@@ -168,7 +168,7 @@ if ((${#to_install[@]})); then
     as_root=(sudo)
   fi
   work=$(mktemp -d) || die "no disk space for temporary files in ${TMPDIR:-/tmp}"
-  say "installing ${#to_install[@]} packages: ${to_install[*]}"
+  say "installing packages (${#to_install[@]}): ${to_install[*]}"
   apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q -o DPkg::Lock::Timeout=600)
   installed=true
   # One unreachable source is no reason to stop: the packages may well come from another.
