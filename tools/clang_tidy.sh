@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs clang-tidy (.clang-tidy) over C++ files, on all cores. A file that includes LibTorch takes 10 to 30 s.
+# Runs clang-tidy (.clang-tidy) over C++ files, on all cores. A file that includes LibTorch takes up to a minute.
 #
 #   tools/clang_tidy.sh                      the files changed since the main branch
 #   tools/clang_tidy.sh --all                every tracked .cc file
