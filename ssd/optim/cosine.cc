@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -20,9 +19,8 @@ class CosineSchedule final : public Schedule {
   static absl::StatusOr<std::unique_ptr<Schedule>> Create(const CosineOptions& options,
                                                           const ScheduleContext& context) {
     if (!(options.final_multiplier() >= 0 && options.final_multiplier() <= 1)) {
-      return absl::InvalidArgumentError(absl::StrCat("schedule.cosine.final_multiplier: ",
-                                                     options.final_multiplier(),
-                                                     " must be in [0, 1]"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "schedule.cosine.final_multiplier: ", options.final_multiplier(), " must be in [0, 1]"));
     }
     if (options.hold_steps() < 0) {
       return absl::InvalidArgumentError(
@@ -37,8 +35,8 @@ class CosineSchedule final : public Schedule {
 
   double Multiplier(int64_t step) const override {
     if (step <= start_) return 1;
-    const double progress =
-        std::min(1.0, static_cast<double>(step - start_) / static_cast<double>(end_ - start_));
+    if (step >= end_) return final_multiplier_;
+    const double progress = static_cast<double>(step - start_) / static_cast<double>(end_ - start_);
     return final_multiplier_ + (1 - final_multiplier_) * (1 + std::cos(kPi * progress)) / 2;
   }
 

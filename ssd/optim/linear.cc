@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "ssd/optim/schedule.h"
 
@@ -12,9 +10,8 @@ class LinearSchedule final : public Schedule {
   static absl::StatusOr<std::unique_ptr<Schedule>> Create(const LinearOptions& options,
                                                           const ScheduleContext& context) {
     if (!(options.final_multiplier() >= 0 && options.final_multiplier() <= 1)) {
-      return absl::InvalidArgumentError(absl::StrCat("schedule.linear.final_multiplier: ",
-                                                     options.final_multiplier(),
-                                                     " must be in [0, 1]"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "schedule.linear.final_multiplier: ", options.final_multiplier(), " must be in [0, 1]"));
     }
     return std::make_unique<LinearSchedule>(context.warmup_steps, context.total_steps,
                                             options.final_multiplier());
@@ -25,8 +22,8 @@ class LinearSchedule final : public Schedule {
 
   double Multiplier(int64_t step) const override {
     if (step <= start_) return 1;
-    const double progress =
-        std::min(1.0, static_cast<double>(step - start_) / static_cast<double>(end_ - start_));
+    if (step >= end_) return final_multiplier_;
+    const double progress = static_cast<double>(step - start_) / static_cast<double>(end_ - start_);
     return 1 + (final_multiplier_ - 1) * progress;
   }
 

@@ -17,9 +17,9 @@ class MultiStepSchedule final : public Schedule {
   static absl::StatusOr<std::unique_ptr<Schedule>> Create(const MultiStepOptions& options,
                                                           const ScheduleContext& context) {
     if (options.milestone_epoch().empty() == options.milestone_step().empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "schedule.multi_step: set either milestone_epoch or milestone_step",
-          options.milestone_epoch().empty() ? "; neither is set" : "; both are set"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("schedule.multi_step: set either milestone_epoch or milestone_step",
+                       options.milestone_epoch().empty() ? "; neither is set" : "; both are set"));
     }
     if (!(options.gamma() > 0 && options.gamma() <= 1)) {
       return absl::InvalidArgumentError(
@@ -35,10 +35,10 @@ class MultiStepSchedule final : public Schedule {
     double previous = 0;
     for (const double milestone : milestones) {
       if (!(milestone > previous) || !std::isfinite(milestone)) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "schedule.multi_step.",
-            options.milestone_epoch().empty() ? "milestone_step" : "milestone_epoch",
-            ": milestones must be > 0 and strictly increasing"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("schedule.multi_step.",
+                         options.milestone_epoch().empty() ? "milestone_step" : "milestone_epoch",
+                         ": milestones must be > 0 and strictly increasing"));
       }
       previous = milestone;
     }

@@ -14,8 +14,8 @@ namespace ssd {
 
 struct NamedParameter {
   std::string name;
-  Tensor value;        // float32 leaf that requires a gradient
-  bool decay = true;   // whether weight decay applies
+  Tensor value;       // float32 leaf that requires a gradient
+  bool decay = true;  // whether weight decay applies
 };
 
 struct OptimizerContext {

@@ -57,9 +57,8 @@ absl::StatusOr<std::unique_ptr<Schedule>> CreateSchedule(const ScheduleConfig& c
 
   const WarmupConfig& warmup = config.warmup();
   if (!(warmup.initial_multiplier() >= 0 && warmup.initial_multiplier() <= 1)) {
-    return absl::InvalidArgumentError(absl::StrCat("schedule.warmup.initial_multiplier: ",
-                                                   warmup.initial_multiplier(),
-                                                   " must be in [0, 1]"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "schedule.warmup.initial_multiplier: ", warmup.initial_multiplier(), " must be in [0, 1]"));
   }
   ScheduleContext with_warmup = context;
   SSD_ASSIGN_OR_RETURN(with_warmup.warmup_steps, WarmupSteps(warmup, context.steps_per_epoch));

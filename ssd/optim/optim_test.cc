@@ -1,0 +1,365 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/randn_like.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ssd/core/file.h"
+#include "ssd/core/logging.h"
+#include "ssd/optim/optimizer.h"
+#include "ssd/optim/parameter_groups.h"
+#include "ssd/optim/schedule.h"
+
+namespace ssd {
+namespace {
+
+const rapidjson::Document& Golden() {
+  static const rapidjson::Document* const golden = [] {
+    auto* document = new rapidjson::Document;
+    document->Parse(ReadFile("tests/golden/optim.json").value().c_str());
+    CHECK(!document->HasParseError());
+    return document;
+  }();
+  return *golden;
+}
+
+std::vector<double> Numbers(const rapidjson::Value& array) {
+  std::vector<double> numbers;
+  for (const auto& value : array.GetArray()) numbers.push_back(value.GetDouble());
+  return numbers;
+}
+
+template <typename Message>
+Message Parse(const char* text) {
+  Message message;
+  CHECK(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
+  return message;
+}
+
+absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(
+    const char* config, const std::vector<NamedParameter>& parameters, int64_t images = 1) {
+  return OptimizerRegistry::Get().Create(Parse<OptimizerConfig>(config), {parameters, images});
+}
+
+Tensor Parameter(const Tensor& value) { return value.clone().requires_grad_(true); }
+
+Tensor Rate(double rate) { return at::full({}, rate, at::kFloat); }
+
+const char* const kOptimizers[] = {
+    "sgd { learning_rate: 0.1 }", "sgd { learning_rate: 0.1 nesterov: true weight_decay: 0.01 }",
+    "sgd { learning_rate: 0.1 momentum: 0 }", "adamw { learning_rate: 0.1 }"};
+
+TEST(Sgd, EqualsPyTorch) {
+  const Tensor p = Parameter(at::tensor({1.0f, -2.0f, 0.5f}));
+  auto optimizer =
+      MakeOptimizer("sgd { learning_rate: 0.1 momentum: 0.9 weight_decay: 5e-4 }", {{"p", p}});
+  ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+  EXPECT_DOUBLE_EQ((*optimizer)->base_learning_rate(), 0.1);
+  for (const auto& step : Golden()["sgd"]["torch"].GetArray()) {
+    p.mutable_grad() = at::tensor(Numbers(step["grad"])).to(at::kFloat);
+    (*optimizer)->Step(Rate(step["lr"].GetDouble()), at::zeros({}));
+    const std::vector<double> expected = Numbers(step["p"]);
+    for (int64_t i = 0; i < 3; ++i) {
+      EXPECT_NEAR(p[i].item<float>(), expected[i], 1e-6 * std::abs(expected[i]));
+    }
+  }
+}
+
+// The update rules in double precision, element by element.
+TEST(Optimizers, EqualTheirFormulas) {
+  for (const bool decay : {true, false}) {
+    for (const bool nesterov : {false, true}) {
+      const Tensor p = Parameter(at::tensor({1.5f}));
+      auto optimizer =
+          MakeOptimizer(nesterov ? "sgd { momentum: 0.8 weight_decay: 0.1 nesterov: true }"
+                                 : "sgd { momentum: 0.8 weight_decay: 0.1 }",
+                        {{"p", p, decay}});
+      ASSERT_TRUE(optimizer.ok());
+      double x = 1.5, v = 0;
+      for (int t = 1; t <= 20; ++t) {
+        const double gradient = std::sin(t) * 0.3;
+        p.mutable_grad() = at::full({1}, gradient, at::kFloat);
+        (*optimizer)->Step(Rate(0.05), Tensor());
+        const double g = gradient + (decay ? 0.1 : 0) * x;
+        v = 0.8 * v + g;
+        x -= 0.05 * (nesterov ? g + 0.8 * v : v);
+        EXPECT_NEAR(p.item<float>(), x, 2e-6) << t;
+      }
+    }
+    const Tensor p = Parameter(at::tensor({1.5f}));
+    auto optimizer = MakeOptimizer(
+        "adamw { beta1: 0.8 beta2: 0.95 weight_decay: 0.1 epsilon: 1e-6 }", {{"p", p, decay}});
+    ASSERT_TRUE(optimizer.ok());
+    double x = 1.5, m = 0, v = 0;
+    for (int t = 1; t <= 20; ++t) {
+      const double gradient = std::sin(t) * 0.3;
+      p.mutable_grad() = at::full({1}, gradient, at::kFloat);
+      (*optimizer)->Step(Rate(0.05), Tensor());
+      x -= 0.05 * (decay ? 0.1 : 0) * x;
+      m = 0.8 * m + 0.2 * gradient;
+      v = 0.95 * v + 0.05 * gradient * gradient;
+      x -= 0.05 * (m / (1 - std::pow(0.8, t))) / (std::sqrt(v / (1 - std::pow(0.95, t))) + 1e-6);
+      EXPECT_NEAR(p.item<float>(), x, 2e-6) << t;
+    }
+  }
+}
+
+// Odd sizes, a channels-last weight and a 1x1 weight whose gradient has other strides in dimensions
+// of size 1.
+std::vector<NamedParameter> AwkwardParameters() {
+  at::manual_seed(3);
+  std::vector<NamedParameter> parameters;
+  parameters.push_back({"odd", Parameter(at::randn({100003}))});
+  parameters.push_back(
+      {"conv", Parameter(at::randn({9, 5, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast)),
+       true});
+  parameters.push_back({"pointwise", Parameter(at::randn({16, 8, 1, 1})), false});
+  for (const NamedParameter& parameter : parameters) {
+    parameter.value.mutable_grad() = at::randn_like(parameter.value);
+  }
+  parameters[2].value.mutable_grad() = at::randn({16, 8}).as_strided({16, 8, 1, 1}, {8, 1, 8, 8});
+  return parameters;
+}
+
+TEST(Optimizers, BitsDoNotDependOnThreads) {
+  const int threads = at::get_num_threads();
+  for (const char* config : kOptimizers) {
+    std::vector<std::vector<NamedParameter>> results;
+    for (const int count : {1, 2, 3}) {
+      at::set_num_threads(count);
+      const auto parameters = AwkwardParameters();
+      auto optimizer = MakeOptimizer(config, parameters);
+      ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+      for (int step = 0; step < 3; ++step) (*optimizer)->Step(Rate(0.1), at::zeros({}));
+      results.push_back(parameters);
+    }
+    for (size_t i = 0; i < results[0].size(); ++i) {
+      EXPECT_TRUE(at::equal(results[0][i].value, results[1][i].value)) << config;
+      EXPECT_TRUE(at::equal(results[0][i].value, results[2][i].value)) << config;
+    }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(Optimizers, LayoutDoesNotMatter) {
+  for (const char* config : kOptimizers) {
+    const auto parameters = AwkwardParameters();
+    std::vector<NamedParameter> plain;
+    for (const NamedParameter& parameter : AwkwardParameters()) {
+      plain.push_back(
+          {parameter.name, Parameter(parameter.value.detach().contiguous()), parameter.decay});
+      plain.back().value.mutable_grad() =
+          parameter.value.grad().clone(at::MemoryFormat::Contiguous);
+    }
+    auto optimizer = MakeOptimizer(config, parameters);
+    auto plain_optimizer = MakeOptimizer(config, plain);
+    ASSERT_TRUE(optimizer.ok() && plain_optimizer.ok());
+    (*optimizer)->Step(Rate(0.1), Tensor());
+    (*plain_optimizer)->Step(Rate(0.1), Tensor());
+    for (size_t i = 0; i < plain.size(); ++i) {
+      EXPECT_TRUE(at::allclose(parameters[i].value, plain[i].value, 1e-6, 1e-7)) << config;
+    }
+  }
+}
+
+TEST(Optimizers, NonfiniteGradientChangesNothing) {
+  for (const char* config : kOptimizers) {
+    const auto parameters = AwkwardParameters();
+    auto optimizer = MakeOptimizer(config, parameters);
+    ASSERT_TRUE(optimizer.ok());
+    (*optimizer)->Step(Rate(0.1), at::zeros({}));
+    std::vector<Tensor> before;
+    for (const auto& parameter : parameters) before.push_back(parameter.value.detach().clone());
+    for (const auto& [name, value] : (*optimizer)->State()) before.push_back(value.clone());
+    parameters[0].value.grad().fill_(std::numeric_limits<float>::quiet_NaN());
+    (*optimizer)->Step(Rate(0.1), at::ones({}));
+    size_t i = 0;
+    for (const auto& parameter : parameters) {
+      EXPECT_TRUE(at::equal(parameter.value, before[i++])) << config;
+    }
+    for (const auto& [name, value] : (*optimizer)->State()) {
+      EXPECT_TRUE(at::equal(value, before[i++])) << config << " " << name;
+    }
+  }
+}
+
+TEST(Optimizers, StateMovesToANewOptimizer) {
+  for (const char* config : kOptimizers) {
+    const auto a = AwkwardParameters();
+    auto first = MakeOptimizer(config, a);
+    ASSERT_TRUE(first.ok());
+    (*first)->Step(Rate(0.1), Tensor());
+    auto b = AwkwardParameters();
+    for (size_t i = 0; i < b.size(); ++i) {
+      at::NoGradGuard no_grad;
+      b[i].value.copy_(a[i].value);
+    }
+    auto second = MakeOptimizer(config, b);
+    ASSERT_TRUE(second.ok());
+    ASSERT_TRUE((*second)->LoadState((*first)->State()).ok());
+    (*first)->Step(Rate(0.1), Tensor());
+    (*second)->Step(Rate(0.1), Tensor());
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i].value, b[i].value)) << config;
+
+    auto state = (*first)->State();
+    state.emplace_back("stranger", at::zeros({1}));
+    EXPECT_EQ((*second)->LoadState(state).message(), "'stranger' belongs to nothing here");
+    if (state.size() > 1) {
+      state.erase(state.begin());
+      EXPECT_NE((*second)->LoadState(state).message().find("is missing"), std::string::npos);
+    }
+  }
+}
+
+TEST(Optimizers, SkipParametersWithoutGradient) {
+  for (const char* config : kOptimizers) {
+    const auto parameters = AwkwardParameters();
+    parameters[1].value.mutable_grad().reset();
+    const Tensor before = parameters[1].value.detach().clone();
+    auto optimizer = MakeOptimizer(config, parameters);
+    ASSERT_TRUE(optimizer.ok());
+    (*optimizer)->Step(Rate(0.1), Tensor());
+    EXPECT_TRUE(at::equal(parameters[1].value, before));
+  }
+}
+
+TEST(Optimizers, LearningRateScalesWithTheBatch) {
+  const std::vector<NamedParameter> p = {{"p", Parameter(at::ones({1}))}};
+  EXPECT_DOUBLE_EQ(
+      (*MakeOptimizer("sgd { learning_rate: 0.02 per_batch: 32 }", p, 8))->base_learning_rate(),
+      0.005);
+  EXPECT_DOUBLE_EQ((*MakeOptimizer("adamw { learning_rate: 0.02 }", p, 8))->base_learning_rate(),
+                   0.02);
+}
+
+TEST(Optimizers, RefuseBadOptions) {
+  const std::vector<NamedParameter> p = {{"p", Parameter(at::ones({1}))}};
+  for (const char* config :
+       {"sgd { learning_rate: -1 }", "sgd { learning_rate: nan }", "sgd { momentum: 1 }",
+        "sgd { weight_decay: -1e-4 }", "sgd { per_batch: 0 }", "sgd { momentum: 0 nesterov: true }",
+        "adamw { beta1: 1 }", "adamw { beta2: -0.1 }", "adamw { epsilon: 0 }",
+        "adamw { learning_rate: inf }", ""}) {
+    EXPECT_EQ(MakeOptimizer(config, p).status().code(), absl::StatusCode::kInvalidArgument)
+        << config;
+  }
+  EXPECT_EQ(MakeOptimizer("sgd { momentum: 1.5 }", p).status().message(),
+            "optimizer.sgd.momentum: 1.5 must be in [0, 1)");
+}
+
+TEST(ParameterGroups, SpareBiasesAndNorms) {
+  torch::nn::Sequential module(torch::nn::Conv2d(3, 4, 3), torch::nn::BatchNorm2d(4));
+  module->ptr(1)->parameters()[1].set_requires_grad(false);
+  std::vector<std::string> decayed, all;
+  for (const NamedParameter& parameter : NamedParameters(*module, true)) {
+    all.push_back(parameter.name);
+    if (parameter.decay) decayed.push_back(parameter.name);
+  }
+  EXPECT_EQ(all, (std::vector<std::string>{"0.weight", "0.bias", "1.weight"}));
+  EXPECT_EQ(decayed, (std::vector<std::string>{"0.weight"}));
+  for (const NamedParameter& parameter : NamedParameters(*module, false)) {
+    EXPECT_TRUE(parameter.decay);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Schedule>> MakeSchedule(const char* config, int64_t total_steps,
+                                                       double steps_per_epoch = 10) {
+  return CreateSchedule(Parse<ScheduleConfig>(config), {total_steps, steps_per_epoch});
+}
+
+void ExpectMultipliers(const char* config, int64_t total_steps, double base,
+                       const std::vector<double>& expected, std::vector<double> steps = {}) {
+  auto schedule = MakeSchedule(config, total_steps);
+  ASSERT_TRUE(schedule.ok()) << schedule.status();
+  if (steps.empty()) {
+    for (size_t i = 0; i < expected.size(); ++i) steps.push_back(i);
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    EXPECT_NEAR(base * (*schedule)->Multiplier(steps[i]), expected[i], 1e-6 * expected[i] + 1e-7)
+        << config << " at " << steps[i];
+  }
+}
+
+TEST(Schedules, EqualPyTorch) {
+  const auto& golden = Golden()["lr_schedules"];
+  ExpectMultipliers("cosine {}", 20, 0.15, Numbers(golden["torch_cosine_lr0_15_T20"]));
+  ExpectMultipliers("constant {} warmup { steps: 10 initial_multiplier: 0.001 }", 20, 0.02,
+                    Numbers(golden["torch_linear_warmup_lr0_02_start0_001_iters10"]));
+}
+
+TEST(Schedules, EqualTensorFlow) {
+  const auto& golden = Golden()["lr_schedules"]["tf_od_published"];
+  // Its rates rise by one at each boundary; ours fall by a factor.
+  const std::vector<double> rates = Numbers(golden["manual_stepping"]["expected"]);
+  std::vector<double> halved;
+  for (const double rate : rates) halved.push_back(std::pow(0.5, rate - 1));
+  ExpectMultipliers("multi_step { milestone_step: [2, 3, 7] gamma: 0.5 }", 10, 1, halved);
+  ExpectMultipliers(
+      "multi_step { milestone_step: [6, 8] } warmup { steps: 4 initial_multiplier: 0.2 }", 10, 0.1,
+      Numbers(golden["manual_stepping_warmup"]["expected"]));
+  for (const char* name : {"cosine_with_warmup", "cosine_hold"}) {
+    const auto& entry = golden[name];
+    const bool hold = entry.HasMember("hold");
+    ExpectMultipliers(hold ? "cosine { hold_steps: 20 } warmup { steps: 9 initial_multiplier: 0.1 }"
+                           : "cosine {} warmup { steps: 9 initial_multiplier: 0.1 }",
+                      entry["total"].GetInt(), entry["base"].GetDouble(),
+                      Numbers(entry["expected"]), Numbers(entry["steps"]));
+  }
+}
+
+TEST(Schedules, CountEpochs) {
+  // 2.5 steps an epoch: epoch 2 begins with step 5, epoch 3 in the middle of step 7.
+  auto schedule = MakeSchedule("multi_step { milestone_epoch: [2, 3] }", 20, 2.5);
+  ASSERT_TRUE(schedule.ok());
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(4), 1);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(5), 0.1);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(7), 0.1);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(8), 0.1 * 0.1);
+  // A third of an epoch a step: three steps are an epoch whatever the rounding.
+  schedule = MakeSchedule("multi_step { milestone_epoch: 33 }", 120, 1.0 / 3);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(10), 1);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(11), 0.1);
+  schedule = MakeSchedule("constant {} warmup { epochs: 2 initial_multiplier: 0.5 }", 120, 10);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(10), 0.75);
+  EXPECT_DOUBLE_EQ((*schedule)->Multiplier(20), 1);
+}
+
+TEST(Schedules, LinearAndFinalMultipliers) {
+  ExpectMultipliers("linear { final_multiplier: 0.2 }", 4, 1, {1, 0.8, 0.6, 0.4, 0.2, 0.2});
+  ExpectMultipliers("linear {} warmup { steps: 2 initial_multiplier: 0 }", 4, 1,
+                    {0, 0.5, 1, 0.5, 0});
+  ExpectMultipliers("cosine { final_multiplier: 0.5 }", 2, 1, {1, 0.75, 0.5, 0.5});
+  // A run that ends within its warm-up.
+  ExpectMultipliers("cosine {} warmup { steps: 10 initial_multiplier: 0 }", 3, 1, {0, 0.1, 0.2});
+}
+
+TEST(Schedules, RefuseBadOptions) {
+  for (const char* config :
+       {"", "multi_step {}", "multi_step { milestone_step: 1 milestone_epoch: 2 }",
+        "multi_step { milestone_step: [3, 2] }", "multi_step { milestone_epoch: nan }",
+        "multi_step { milestone_step: 0 }", "multi_step { milestone_step: 1 gamma: 0 }",
+        "cosine { final_multiplier: 2 }", "cosine { hold_steps: -1 }",
+        "linear { final_multiplier: nan }", "constant {} warmup {}",
+        "constant {} warmup { steps: -1 }", "constant {} warmup { epochs: inf }",
+        "constant {} warmup { steps: 3 initial_multiplier: -1 }"}) {
+    EXPECT_EQ(MakeSchedule(config, 10).status().code(), absl::StatusCode::kInvalidArgument)
+        << config;
+  }
+}
+
+}  // namespace
+}  // namespace ssd

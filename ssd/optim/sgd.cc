@@ -1,0 +1,92 @@
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_fused_sgd.h>
+
+#include <cmath>
+
+#include "ssd/optim/optimizer.h"
+#include "ssd/optim/optimizer_state.h"
+
+namespace ssd {
+namespace {
+
+// Stochastic gradient descent with momentum: `optimizer { sgd { learning_rate: 1e-3 } }`.
+//
+//   g = gradient + weight_decay * p
+//   v = momentum * v + g                (v starts at 0)
+//   p = p - learning_rate * v           (nesterov: g + momentum * v for v)
+//
+// as torch.optim.SGD without dampening. (Caffe multiplies the learning rate into v instead, so that
+// after a drop it coasts on the old, larger velocity.) One pass over each parameter, no
+// temporaries.
+class SgdOptimizer final : public Optimizer {
+ public:
+  static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const SgdOptions& options,
+                                                           const OptimizerContext& context) {
+    const double rate = options.learning_rate();
+    SSD_RETURN_IF_ERROR(
+        CheckRange("sgd.learning_rate", rate, rate > 0 && std::isfinite(rate), "> 0 and finite"));
+    SSD_RETURN_IF_ERROR(CheckRange("sgd.per_batch", options.per_batch(),
+                                   !options.has_per_batch() || options.per_batch() > 0, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckRange("sgd.momentum", options.momentum(),
+                                   options.momentum() >= 0 && options.momentum() < 1, "in [0, 1)"));
+    SSD_RETURN_IF_ERROR(CheckRange(
+        "sgd.weight_decay", options.weight_decay(),
+        options.weight_decay() >= 0 && std::isfinite(options.weight_decay()), ">= 0 and finite"));
+    if (options.nesterov() && options.momentum() == 0) {
+      return absl::InvalidArgumentError("optimizer.sgd.nesterov: needs a momentum > 0");
+    }
+    return std::make_unique<SgdOptimizer>(options, context);
+  }
+
+  SgdOptimizer(const SgdOptions& options, const OptimizerContext& context)
+      : options_(options),
+        base_learning_rate_(options.has_per_batch()
+                                ? ScaleLearningRate(options.learning_rate(),
+                                                    context.images_per_step, options.per_batch())
+                                : options.learning_rate()),
+        parameters_(context.parameters) {
+    if (options_.momentum() > 0) slots_.push_back(ZerosLike(parameters_));
+  }
+
+  double base_learning_rate() const override { return base_learning_rate_; }
+
+  void Step(const Tensor& learning_rate, const Tensor& found_nonfinite) override {
+    at::NoGradGuard no_grad;
+    const std::optional<Tensor> found =
+        found_nonfinite.defined() ? std::make_optional(found_nonfinite) : std::nullopt;
+    for (const bool decay : {true, false}) {
+      const ParameterList list = WithGradients(parameters_, slots_, decay);
+      if (list.values.empty()) continue;
+      // The velocity starts at zero, so the first step is like any other.
+      at::_fused_sgd_(list.values, list.gradients,
+                      slots_.empty() ? at::TensorList() : at::TensorList(list.slots[0]),
+                      decay ? options_.weight_decay() : 0.0, options_.momentum(), learning_rate,
+                      /*dampening=*/0.0, options_.nesterov(), /*maximize=*/false,
+                      /*is_first_step=*/false, /*grad_scale=*/std::nullopt, found);
+    }
+  }
+
+  std::vector<std::pair<std::string, Tensor>> State() const override {
+    std::vector<std::pair<std::string, Tensor>> state;
+    if (slots_.empty()) return state;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      state.emplace_back(parameters_[i].name + ".momentum", slots_[0][i]);
+    }
+    return state;
+  }
+
+  absl::Status LoadState(const std::vector<std::pair<std::string, Tensor>>& state) override {
+    return CopyState(state, State());
+  }
+
+ private:
+  SgdOptions options_;
+  double base_learning_rate_;
+  std::vector<NamedParameter> parameters_;
+  std::vector<std::vector<Tensor>> slots_;  // the velocities, unless momentum is 0
+};
+
+SSD_REGISTER_OPTIMIZER(SgdOptions, SgdOptimizer);
+
+}  // namespace
+}  // namespace ssd
