@@ -1,0 +1,26 @@
+#include "ssd/layers/convolution.h"
+
+#include <torch/nn/init.h>
+
+namespace ssd {
+
+torch::nn::Conv2d MakeConvolution(int64_t in_channels, int64_t out_channels, const Window& window,
+                                  bool bias) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, window.kernel)
+                               .stride(window.stride)
+                               .padding(window.padding)
+                               .dilation(window.dilation)
+                               .bias(bias));
+}
+
+void InitKaimingNormal(torch::nn::Conv2dImpl& convolution) {
+  torch::nn::init::kaiming_normal_(convolution.weight, 0, torch::kFanOut, torch::kReLU);
+  if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
+}
+
+void InitXavierUniform(torch::nn::Conv2dImpl& convolution) {
+  torch::nn::init::xavier_uniform_(convolution.weight);
+  if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
+}
+
+}  // namespace ssd

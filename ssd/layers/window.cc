@@ -1,0 +1,42 @@
+#include "ssd/layers/window.h"
+
+#include <algorithm>
+
+namespace ssd {
+namespace {
+
+int64_t OutputSize(const Window& window, int64_t size) {
+  const int64_t room = size + 2 * window.padding - window.dilation * (window.kernel - 1) - 1;
+  return size <= 0 || room < 0 ? 0 : room / window.stride + 1;
+}
+
+}  // namespace
+
+FeatureSpec ImageSpec(ImageSize size) {
+  return {/*channels=*/3,
+          size.height,
+          size.width,
+          /*stride_y=*/1,
+          /*stride_x=*/1,
+          /*first_center_y=*/0.5,
+          /*first_center_x=*/0.5,
+          /*receptive_field=*/1};
+}
+
+FeatureSpec MoveWindow(const Window& window, const FeatureSpec& input, int64_t channels) {
+  const double reach = static_cast<double>(window.dilation * (window.kernel - 1));
+  const double shift = reach / 2 - static_cast<double>(window.padding);
+  const double stride = static_cast<double>(window.stride);
+  FeatureSpec output;
+  output.channels = channels;
+  output.height = OutputSize(window, input.height);
+  output.width = OutputSize(window, input.width);
+  output.stride_y = input.stride_y * stride;
+  output.stride_x = input.stride_x * stride;
+  output.first_center_y = input.first_center_y + shift * input.stride_y;
+  output.first_center_x = input.first_center_x + shift * input.stride_x;
+  output.receptive_field = input.receptive_field + reach * std::max(input.stride_y, input.stride_x);
+  return output;
+}
+
+}  // namespace ssd
