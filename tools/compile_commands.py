@@ -25,7 +25,7 @@ def main(targets):
   output_base = _bazel("info", "output_base").decode().strip()
   # The folder that bazel-out in the workspace points to, whatever the links are called.
   execution_root = _bazel("info", "execution_root").decode().strip()
-  query = 'mnemonic("CppCompile", {})'.format(" + ".join(targets))
+  query = 'mnemonic("CppCompile", deps({}))'.format(" + ".join(targets))
   actions = json.loads(_bazel("aquery", "--output=jsonproto", "--include_artifacts=false", query))
 
   def absolute(argument):
