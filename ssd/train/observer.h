@@ -10,15 +10,15 @@ namespace ssd {
 
 // One logging step: means over the steps since the last one, except where said.
 struct StepRecord {
-  int64_t step = 0;         // optimizer steps done
-  int64_t total_steps = 0;  // of the whole run
-  double epoch = 0;         // with fraction
-  int64_t total_epochs = 0; // rounded up
+  int64_t step = 0;          // optimizer steps done
+  int64_t total_steps = 0;   // of the whole run
+  double epoch = 0;          // with fraction
+  int64_t total_epochs = 0;  // rounded up
   double loss = 0;
   double classification_loss = 0;
   double localization_loss = 0;
-  double gradient_norm = 0;       // before clipping
-  double learning_rate = 0;       // of the last step
+  double gradient_norm = 0;  // before clipping
+  double learning_rate = 0;  // of the last step
   // What a clock says.
   double images_per_second = 0;
   double data_wait_share = 0;  // of wall time spent waiting for a batch; [0, 1]
@@ -41,7 +41,9 @@ class TrainingObserver {
   // Called every trainer.log_every steps and after the last one.
   virtual void OnStep(const StepRecord& record) {}
   virtual void OnEvaluation(const EvaluationRecord& record) {}
-  // A checkpoint of `step` has been written; what was reported so far must reach the disk.
+  // A checkpoint of `step` is about to be written; what was reported so far must reach the disk
+  // before this returns. (Resuming cuts away what was reported after the checkpoint it starts
+  // from.)
   virtual void OnCheckpoint(int64_t step) {}
   // The run is over; `status` as run.json has it ("done", "interrupted", "time limit", "failed").
   virtual void OnEnd(const std::string& status) {}
