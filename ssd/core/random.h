@@ -6,10 +6,14 @@
 
 namespace ssd {
 
-// A counter-based generator (Philox4x32-10; Salmon et al., SC 2011): its stream is a pure function of
-// its key, so what is random for sample (seed, epoch, index) is the same for any number of threads.
-// Satisfies UniformRandomBitGenerator, but use the methods: std distributions differ between
-// standard libraries. Not for cryptography.
+// One block of Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011).
+std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+// A counter-based generator (Philox4x32-10; Salmon et al., SC 2011): its stream is a pure function
+// of its key, so what is random for sample (seed, epoch, index) is the same for any number of
+// threads. Satisfies UniformRandomBitGenerator, but use the methods: std distributions differ
+// between standard libraries. Not for cryptography.
 class Random {
  public:
   using result_type = uint32_t;

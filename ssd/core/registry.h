@@ -25,8 +25,8 @@ namespace ssd {
 absl::StatusOr<const google::protobuf::Message*> SetKind(const google::protobuf::Message& config);
 
 // Maps options messages to the components of one family, e.g. SsdAnchorsOptions to
-// SsdAnchorGenerator. Filled before main() by the SSD_REGISTER_... macros of the components that are
-// linked; read-only after that.
+// SsdAnchorGenerator. Filled before main() by the SSD_REGISTER_... macros of the components that
+// are linked; read-only after that.
 //
 // Interface is the family's base class; Context holds what a component needs beside its options.
 template <typename Interface, typename Context>
@@ -90,7 +90,7 @@ struct Registration {
 
 }  // namespace ssd
 
-#define SSD_REGISTER_COMPONENT_(Interface, Context, Options, Component) \
+#define SSD_REGISTER_COMPONENT_(Interface, Context, Options, Component)    \
   static const ::ssd::Registration<Interface, Context, Options, Component> \
       ssd_registration_of_##Component
 
