@@ -5,14 +5,13 @@
 #include <google/protobuf/text_format.h>
 
 #include <algorithm>
-#include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -90,15 +89,20 @@ std::vector<Scope> ScopesAt(const std::vector<Tokenizer::Token>& tokens, size_t 
     } else if (text == "}" || text == ">") {
       if (scopes.size() > 1) scopes.pop_back();
     } else if (tokens[i].type == Tokenizer::TYPE_IDENTIFIER || text == "[") {
-      // A name, if a ':' or a '{' comes after it.
+      // A name, if a ':' or a '{' comes after it; the last token, if it is no value.
       std::string name = text;
       size_t last = i;
       if (text == "[") {
         while (last + 1 < end && tokens[last].text != "]") name += tokens[++last].text;
         if (tokens[last].text != "]") continue;
       }
-      const bool is_name = last + 1 >= end || tokens[last + 1].text == ":" ||
-                           tokens[last + 1].text == "{" || tokens[last + 1].text == "<";
+      const bool after_value_mark =
+          i > 0 && (tokens[i - 1].text == ":" || tokens[i - 1].text == "[" ||
+                    tokens[i - 1].text == "," || tokens[i - 1].text == "-");
+      const bool is_name = last + 1 >= end
+                               ? !after_value_mark
+                               : tokens[last + 1].text == ":" || tokens[last + 1].text == "{" ||
+                                     tokens[last + 1].text == "<";
       if (is_name && name.size() > 2 * (text == "[")) {
         scopes.back().field = std::move(name);
         i = last;
