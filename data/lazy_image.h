@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ssd/core/geometry.h"
 
@@ -21,18 +22,21 @@ class ImageSource {
   // Pixels, EXIF orientation honoured; known without decoding.
   virtual ImageSize size() const = 0;
 
-  // The pixels: CV_8UC3, RGB, of size(). \error DataLoss naming the file for a truncated or corrupt
-  // image, and when the decoded size differs from size().
+  // The pixels: CV_8UC3, RGB, of size(). Whoever receives them does not write to them: they may be
+  // shared. \error DataLoss naming the file for a truncated or corrupt image, and when the decoded
+  // size differs from size().
   virtual absl::StatusOr<cv::Mat> Decode() const = 0;
 };
 
-// An image with the operations still to be done on it. Recording is cheap; Render() makes the pixels
-// once, decoding first, cropping as early as the result allows, and keeping the recorded order
-// otherwise. Copyable; not thread-safe.
+// An image with the operations still to be done on it. Recording is cheap; Render() makes the
+// pixels once, as if decoding first and then doing every operation in the recorded order, but
+// touching only pixels that the result shows: crops are done before colours, several crops at once,
+// and a canvas around the image is not filled where it is cut off again. Does not know boxes: see
+// data/transforms/sample_view.h. Copyable; not thread-safe.
 class LazyImage {
  public:
-  // Changes pixel values in place without moving them; its result at a pixel depends on that pixel
-  // alone, so a crop may be done before it.
+  // Changes pixel values in place without moving them, and without giving `rgb` other memory; its
+  // result at a pixel depends on that pixel's value alone.
   using ColorOperation = std::function<void(cv::Mat& rgb)>;
 
   LazyImage() = default;
@@ -41,14 +45,25 @@ class LazyImage {
   // Of the view after all recorded operations.
   ImageSize size() const { return size_; }
 
-  // Shows the rectangle `rect` of the current view; what lies outside it is filled with `fill` (RGB).
+  // Null for a default-constructed image.
+  const std::shared_ptr<const ImageSource>& source() const { return source_; }
+  // Takes the pixels from elsewhere, e.g. from a cache. Precondition: `source` is of the same size.
+  void ReplaceSource(std::shared_ptr<const ImageSource> source);
+
+  // Shows the rectangle `rect` of the current view; what lies outside it is filled with `fill`
+  // (RGB, rounded to the nearest integer). Later colour operations change the fill too, earlier
+  // ones do not. Precondition: `rect` is not empty.
   void Crop(const cv::Rect& rect, const cv::Scalar& fill);
+  // Precondition: `size` is not empty.
   void Resize(ImageSize size, int interpolation);  // cv::InterpolationFlags
   void FlipHorizontally();
   void Recolor(ColorOperation operation);
 
   // CV_8UC3, RGB, contiguous, of size(). \error from the source.
   absl::StatusOr<cv::Mat> Render() const;
+
+  // The same into the memory of `destination`. Precondition: CV_8UC3 of size().
+  absl::Status RenderTo(cv::Mat& destination) const;
 
  private:
   struct CropTo {

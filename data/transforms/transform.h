@@ -1,6 +1,12 @@
 #ifndef DATA_TRANSFORMS_TRANSFORM_H_
 #define DATA_TRANSFORMS_TRANSFORM_H_
 
+#include <google/protobuf/repeated_field.h>
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
 #include "data/data.pb.h"
 #include "data/dataset.h"
 #include "ssd/core/random.h"
@@ -13,8 +19,8 @@ struct TransformContext {
   double fill[3] = {};  // RGB 0-255: the mean colour, for what lies outside an image
 };
 
-// One step of a sample's way to the network. Changes image, geometry and truth together; drops truths
-// that the view no longer shows. Stateless: all chance comes from `random`.
+// One step of a sample's way to the network. Changes image, geometry and truth together; drops
+// truths that the view no longer shows. Stateless: all chance comes from `random`.
 class Transform {
  public:
   virtual ~Transform() = default;
@@ -23,6 +29,11 @@ class Transform {
 };
 
 using TransformRegistry = Registry<Transform, TransformContext>;
+
+// The transforms that `configs` name, in order. \error as the registry's, naming the position.
+absl::StatusOr<std::vector<std::unique_ptr<Transform>>> CreateTransforms(
+    const google::protobuf::RepeatedPtrField<TransformConfig>& configs,
+    const TransformContext& context);
 
 }  // namespace ssd
 

@@ -1,0 +1,402 @@
+#include "data/batch_loader.h"
+
+#include <ATen/ATen.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <opencv2/core.hpp>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace ssd {
+namespace {
+
+constexpr ImageSize kInput{24, 32};
+
+// An image that says which one it is; counts how often it is decoded.
+class NumberedSource : public ImageSource {
+ public:
+  NumberedSource(int64_t index, std::atomic<int>* decoded) : index_(index), decoded_(decoded) {}
+
+  ImageSize size() const override { return {40 + index_ % 7, 50 + index_ % 5}; }
+
+  absl::StatusOr<cv::Mat> Decode() const override {
+    ++*decoded_;
+    cv::Mat image(static_cast<int>(size().height), static_cast<int>(size().width), CV_8UC3);
+    Random random(99, 0, static_cast<uint64_t>(index_));
+    for (size_t i = 0; i < image.total() * 3; ++i) image.data[i] = static_cast<uchar>(random());
+    return image;
+  }
+
+ private:
+  const int64_t index_;
+  std::atomic<int>* const decoded_;
+};
+
+class NumberedDataset : public Dataset {
+ public:
+  explicit NumberedDataset(int64_t size) : size_(size), labels_{{"a", "b", "c"}, {1, 2, 3}} {}
+
+  int64_t size() const override { return size_; }
+  const LabelMap& labels() const override { return labels_; }
+
+  absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
+    Annotations annotations;
+    annotations.image_id = 1000 + index;
+    annotations.file_name = absl::StrCat("image", index, ".jpg");
+    annotations.size = NumberedSource(index, &decoded).size();
+    // Image 0 and every sixth after it has none.
+    for (int64_t i = 0; i < index % 6; ++i) {
+      const double x = static_cast<double>(5 * i);
+      Annotation object;
+      object.box = {x, x, x + 12, x + 9};
+      object.label = 1 + i % 3;
+      object.crowd = i == 3;
+      object.difficult = i == 4;
+      object.id = i;
+      annotations.objects.push_back(object);
+    }
+    return annotations;
+  }
+
+  absl::StatusOr<Sample> Get(int64_t index) const override {
+    if (index == broken)
+      return absl::DataLossError(absl::StrCat("image", index, ".jpg: truncated"));
+    Sample sample;
+    sample.image = LazyImage(std::make_shared<NumberedSource>(index, &decoded));
+    sample.geometry = Geometry::Identity(sample.image.size());
+    sample.truth = *GetAnnotations(index);
+    return sample;
+  }
+
+  std::string Fingerprint() const override { return "0123456789abcdef"; }
+
+  int64_t broken = -1;
+  mutable std::atomic<int> decoded{0};
+
+ private:
+  const int64_t size_;
+  const LabelMap labels_;
+};
+
+std::vector<std::unique_ptr<Transform>> Transforms(const std::string& text) {
+  DatasetConfig config;
+  CHECK(google::protobuf::TextFormat::ParseFromString(text, &config));
+  auto transforms = CreateTransforms(config.transform(), {kInput, {123, 117, 104}});
+  CHECK(transforms.ok()) << transforms.status();
+  return *std::move(transforms);
+}
+
+constexpr char kTraining[] = R"pb(
+  transform { photometric_distortion {} }
+  transform { expand {} }
+  transform { iou_crop {} }
+  transform { resize {} }
+  transform { horizontal_flip {} }
+)pb";
+constexpr char kEvaluation[] = "transform { resize {} }";
+
+BatchLoaderOptions Training(int workers) {
+  BatchLoaderOptions options;
+  options.input = kInput;
+  options.batch_size = 4;
+  options.seed = 17;
+  options.shuffle = true;
+  options.drop_last = true;
+  options.workers = workers;
+  options.prefetch_batches = 2;
+  return options;
+}
+
+std::unique_ptr<BatchLoader> Make(const Dataset& dataset, const BatchLoaderOptions& options,
+                                  const std::string& transforms = kTraining) {
+  auto loader = BatchLoader::Create(dataset, Transforms(transforms), options);
+  CHECK(loader.ok()) << loader.status();
+  return *std::move(loader);
+}
+
+std::vector<Batch> Rest(BatchLoader& loader) {
+  std::vector<Batch> batches;
+  while (true) {
+    auto batch = loader.Next();
+    CHECK(batch.ok()) << batch.status();
+    if (!batch->has_value()) return batches;
+    batches.push_back(**std::move(batch));
+  }
+}
+
+std::vector<Batch> Epoch(BatchLoader& loader, int64_t epoch, int64_t first = 0) {
+  CHECK(loader.Start(epoch, first).ok());
+  return Rest(loader);
+}
+
+void ExpectEqual(const std::vector<Batch>& a, const std::vector<Batch>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].image_ids, b[i].image_ids);
+    EXPECT_TRUE(at::equal(a[i].images, b[i].images)) << "batch " << i;
+    EXPECT_TRUE(at::equal(a[i].truth.boxes, b[i].truth.boxes));
+    EXPECT_TRUE(at::equal(a[i].truth.labels, b[i].truth.labels));
+    EXPECT_TRUE(at::equal(a[i].truth.ignore, b[i].truth.ignore));
+    for (size_t j = 0; j < a[i].geometry.size(); ++j) {
+      EXPECT_EQ(a[i].geometry[j].scale_x, b[i].geometry[j].scale_x);
+      EXPECT_EQ(a[i].geometry[j].offset_x, b[i].geometry[j].offset_x);
+    }
+  }
+}
+
+TEST(BatchLoaderTest, TheStreamIsTheSameForAnyNumberOfWorkers) {
+  const NumberedDataset dataset(31);
+  const auto alone = Make(dataset, Training(0));
+  EXPECT_EQ(alone->batches_per_epoch(), 7);
+  const std::vector<Batch> epochs[] = {Epoch(*alone, 0), Epoch(*alone, 1), Epoch(*alone, 5)};
+  for (const int workers : {1, 2, 5, 16}) {
+    for (const int64_t cache : {0, 1}) {
+      SCOPED_TRACE(absl::StrCat(workers, " workers, cache ", cache));
+      BatchLoaderOptions options = Training(workers);
+      options.cache_megabytes = cache;
+      options.prefetch_batches = 1 + workers % 4;
+      const auto loader = Make(dataset, options);
+      ExpectEqual(Epoch(*loader, 0), epochs[0]);
+      ExpectEqual(Epoch(*loader, 1), epochs[1]);
+      ExpectEqual(Epoch(*loader, 5), epochs[2]);
+      ExpectEqual(Epoch(*loader, 0), epochs[0]);
+    }
+  }
+}
+
+TEST(BatchLoaderTest, StartsAnywhere) {
+  const NumberedDataset dataset(31);
+  const std::vector<Batch> whole = Epoch(*Make(dataset, Training(0)), 3);
+  for (const int workers : {0, 3}) {
+    SCOPED_TRACE(workers);
+    const auto loader = Make(dataset, Training(workers));
+    for (const int64_t first : {5, 2, 7, 0, 6, 1}) {
+      ExpectEqual(Epoch(*loader, 3, first), {whole.begin() + first, whole.end()});
+    }
+    // In the middle of another epoch, with batches in the making.
+    ASSERT_TRUE(loader->Start(2, 1).ok());
+    ASSERT_TRUE(loader->Next().ok());
+    ExpectEqual(Epoch(*loader, 3, 4), {whole.begin() + 4, whole.end()});
+    // The end stays the end.
+    EXPECT_FALSE(loader->Next()->has_value());
+    EXPECT_FALSE(loader->Next()->has_value());
+  }
+}
+
+TEST(BatchLoaderTest, EveryImageOnceAnEpochInANewOrder) {
+  const NumberedDataset dataset(28);
+  const auto loader = Make(dataset, Training(2));
+  std::vector<std::vector<int64_t>> orders;
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    orders.emplace_back();
+    for (const Batch& batch : Epoch(*loader, epoch)) {
+      orders.back().insert(orders.back().end(), batch.image_ids.begin(), batch.image_ids.end());
+    }
+    EXPECT_EQ(std::set<int64_t>(orders.back().begin(), orders.back().end()).size(), 28u);
+  }
+  EXPECT_NE(orders[0], orders[1]);
+  EXPECT_NE(orders[1], orders[2]);
+  EXPECT_FALSE(std::is_sorted(orders[0].begin(), orders[0].end()));
+}
+
+TEST(BatchLoaderTest, EvaluationKeepsTheOrderAndTheShortLastBatch) {
+  const NumberedDataset dataset(10);
+  BatchLoaderOptions options = Training(2);
+  options.shuffle = false;
+  options.drop_last = false;
+  options.prefetch_next_epoch = false;
+  const auto loader = Make(dataset, options, kEvaluation);
+  EXPECT_EQ(loader->max_truths(), 8);
+  EXPECT_EQ(loader->batches_per_epoch(), 3);
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const std::vector<Batch> batches = Epoch(*loader, 0);
+    ASSERT_EQ(batches.size(), 3u);
+    EXPECT_EQ(batches[1].image_ids, (std::vector<int64_t>{1004, 1005, 1006, 1007}));
+    EXPECT_EQ(batches[2].image_ids, (std::vector<int64_t>{1008, 1009}));
+    EXPECT_EQ(batches[2].images.sizes(), (at::IntArrayRef{2, 3, 24, 32}));
+    EXPECT_EQ(batches[2].truth.labels.sizes(), (at::IntArrayRef{2, 8}));
+  }
+  // Nothing was made beyond what was asked for.
+  EXPECT_EQ(loader->statistics().samples, 20);
+}
+
+TEST(BatchLoaderTest, ABatchHoldsWhatTheSamplesHold) {
+  const NumberedDataset dataset(12);
+  BatchLoaderOptions options = Training(0);
+  options.shuffle = false;
+  options.batch_size = 12;
+  const auto loader = Make(dataset, options, kEvaluation);
+  const Batch batch = Epoch(*loader, 0)[0];
+  EXPECT_EQ(batch.images.scalar_type(), at::kByte);
+  EXPECT_TRUE(batch.images.is_contiguous(at::MemoryFormat::ChannelsLast));
+  for (int64_t index = 0; index < 12; ++index) {
+    SCOPED_TRACE(index);
+    Sample sample = *dataset.Get(index);
+    Random random(0, 0, 0);
+    for (const auto& transform : Transforms(kEvaluation)) transform->Apply(random, sample);
+    const cv::Mat image = *sample.image.Render();
+    const Tensor expected = at::from_blob(image.data, {24, 32, 3}, at::kByte).permute({2, 0, 1});
+    EXPECT_TRUE(at::equal(batch.images[index], expected));
+    const Annotations original = *dataset.GetAnnotations(index);
+    const int64_t objects = static_cast<int64_t>(original.objects.size());
+    for (int64_t i = 0; i < 8; ++i) {
+      const int64_t label = batch.truth.labels[index][i].item<int64_t>();
+      const Tensor box = batch.truth.boxes[index][i];
+      if (i >= objects) {
+        EXPECT_EQ(label, 0);
+        EXPECT_EQ(box.abs().sum().item<float>(), 0);
+        EXPECT_FALSE(batch.truth.ignore[index][i].item<bool>());
+        continue;
+      }
+      const Annotation& object = original.objects[i];
+      EXPECT_EQ(label, object.label);
+      EXPECT_EQ(batch.truth.ignore[index][i].item<bool>(), i >= 3);
+      const double width = static_cast<double>(original.size.width);
+      const double height = static_cast<double>(original.size.height);
+      EXPECT_NEAR(box[0].item<float>(), object.box.x0 / width, 1e-6);
+      EXPECT_NEAR(box[3].item<float>(), object.box.y1 / height, 1e-6);
+      // And back to the original's pixels.
+      const PixelBox in_view{box[0].item<float>() * 32.0, box[1].item<float>() * 24.0,
+                             box[2].item<float>() * 32.0, box[3].item<float>() * 24.0};
+      EXPECT_NEAR(batch.geometry[index].ToOriginal(in_view).x1, object.box.x1, 1e-4);
+    }
+  }
+}
+
+TEST(BatchLoaderTest, AnErrorNamesTheFileAndCanBePassed) {
+  NumberedDataset dataset(16);
+  dataset.broken = 6;
+  for (const int workers : {0, 3}) {
+    BatchLoaderOptions options = Training(workers);
+    options.shuffle = false;
+    const auto loader = Make(dataset, options);
+    ASSERT_TRUE(loader->Start(0, 0).ok());
+    ASSERT_TRUE(loader->Next().ok());
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      const auto batch = loader->Next();
+      EXPECT_EQ(batch.status().code(), absl::StatusCode::kDataLoss);
+      EXPECT_EQ(batch.status().message(), "image6.jpg: truncated");
+    }
+    EXPECT_EQ(Epoch(*loader, 0, 2).size(), 2u);
+  }
+}
+
+TEST(BatchLoaderTest, ATransformsExceptionBecomesAnError) {
+  class Throwing : public Transform {
+    void Apply(Random& random, Sample& sample) const override {
+      if (sample.truth.image_id == 1003) throw std::runtime_error("no such thing");
+    }
+  };
+  const NumberedDataset dataset(8);
+  std::vector<std::unique_ptr<Transform>> transforms = Transforms(kEvaluation);
+  transforms.push_back(std::make_unique<Throwing>());
+  BatchLoaderOptions options = Training(2);
+  options.shuffle = false;
+  auto loader = BatchLoader::Create(dataset, std::move(transforms), options);
+  ASSERT_TRUE((*loader)->Start(0, 0).ok());
+  EXPECT_EQ((*loader)->Next().status().message(), "image3.jpg: no such thing");
+}
+
+TEST(BatchLoaderTest, TooManyTruthsAndAWrongSizeAreErrors) {
+  const NumberedDataset dataset(8);
+  BatchLoaderOptions options = Training(1);
+  options.shuffle = false;
+  options.max_truths = 2;
+  auto loader = Make(dataset, options, kEvaluation);
+  ASSERT_TRUE(loader->Start(0, 0).ok());
+  EXPECT_EQ(loader->Next().status().message(),
+            "image3.jpg: 3 objects, but batches are padded to max_truths = 2; raise max_truths");
+
+  loader = Make(dataset, Training(1), "transform { horizontal_flip {} }");
+  ASSERT_TRUE(loader->Start(0, 0).ok());
+  EXPECT_TRUE(absl::StrContains(loader->Next().status().message(), "end the dataset's transforms"));
+}
+
+TEST(BatchLoaderTest, WrongOptionsAreErrors) {
+  const NumberedDataset dataset(3);
+  const auto error = [&](auto change) {
+    BatchLoaderOptions options = Training(0);
+    options.drop_last = false;
+    change(options);
+    return std::string(BatchLoader::Create(dataset, {}, options).status().message());
+  };
+  EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.batch_size = 0; }), "loader.batch_size: 0"));
+  EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.workers = -2; }), "loader.workers: -2"));
+  EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.prefetch_batches = 0; }),
+                               "loader.prefetch_batches: 0"));
+  EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.cache_megabytes = -1; }),
+                               "loader.cache.max_megabytes: -1"));
+  EXPECT_EQ(error([](auto& o) { o.drop_last = true; }),
+            "loader.batch_size: 4 is more than the 3 images of the dataset; set at most 3");
+  EXPECT_FALSE(BatchLoader::Create(NumberedDataset(0), {}, Training(0)).ok());
+}
+
+TEST(BatchLoaderTest, CountsWhatItDoes) {
+  const NumberedDataset dataset(16);
+  BatchLoaderOptions options = Training(2);
+  options.cache_megabytes = 1;
+  options.prefetch_next_epoch = false;
+  const auto loader = Make(dataset, options);
+  for (int64_t epoch = 0; epoch < 3; ++epoch) Epoch(*loader, epoch);
+  const LoaderStatistics statistics = loader->statistics();
+  EXPECT_EQ(dataset.decoded, 16);
+  EXPECT_EQ(statistics.samples, 48);
+  EXPECT_EQ(statistics.cache.misses, 16);
+  EXPECT_EQ(statistics.cache.hits, 32);
+  EXPECT_GT(statistics.cache.bytes, 16 * 40 * 50 * 3);
+  EXPECT_LE(statistics.cache.bytes, 1 << 20);
+  EXPECT_GT(statistics.decode_seconds, 0);
+  EXPECT_GT(statistics.transform_seconds, 0);
+  EXPECT_GT(statistics.wait_seconds, 0);
+  EXPECT_EQ(statistics.ready_batches, 0);
+}
+
+TEST(ImageCacheTest, KeepsItsBudget) {
+  std::atomic<int> decoded{0};
+  ImageCache cache(20000);  // two images of about 6 to 7 kB each, not three
+  double seconds = 0;
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    for (int64_t index = 0; index < 10; ++index) {
+      const auto image =
+          cache.Wrap(index, std::make_shared<NumberedSource>(index, &decoded), &seconds)->Decode();
+      EXPECT_EQ(cv::norm(*image, *NumberedSource(index, &decoded).Decode(), cv::NORM_INF), 0);
+    }
+  }
+  EXPECT_LE(cache.statistics().bytes, 20000);
+  EXPECT_EQ(cache.statistics().hits + cache.statistics().misses, 20);
+  EXPECT_GE(cache.statistics().hits, 2);
+  EXPECT_LE(cache.statistics().hits, 3);
+}
+
+TEST(BatchLoaderTest, CanBeDestroyedAndRestartedWhileBusy) {
+  const NumberedDataset dataset(64);
+  for (int64_t run = 0; run < 20; ++run) {
+    const auto loader = Make(dataset, Training(1 + static_cast<int>(run % 7)));
+    if (run % 3 == 0) continue;  // never started
+    for (int64_t start = 0; start <= run % 4; ++start) {
+      ASSERT_TRUE(loader->Start(run, (start * 5) % 16).ok());
+    }
+    if (run % 2 == 0) {
+      ASSERT_TRUE(loader->Next().ok());
+    }
+  }
+}
+
+TEST(PaddedTruthCountTest, IsTheLargestCountRoundedUp) {
+  EXPECT_EQ(*PaddedTruthCount(NumberedDataset(1)), 8);
+  EXPECT_EQ(*PaddedTruthCount(NumberedDataset(12)), 8);
+}
+
+}  // namespace
+}  // namespace ssd
