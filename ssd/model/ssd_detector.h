@@ -27,17 +27,20 @@ namespace ssd {
 // deviation are non-persistent and follow the module to its device.
 class SsdDetector : public torch::nn::Module {
  public:
-  // Builds what `config` names; all fields must be resolved (ResolveModelDefaults). Initial weights
-  // come from torch's default CPU generator: seed it first.
-  // \error InvalidArgument, NotFound naming the field at fault ("model.neck: ...").
+  // Builds what `config` names; what it leaves open is filled in as ResolveModelDefaults does.
+  // Initial weights come from torch's default CPU generator: seed it first.
+  // \error InvalidArgument, NotFound naming the field at fault ("model.backbone.resnet.depth:
+  // ..."). Precondition: num_classes > 0.
   static absl::StatusOr<std::shared_ptr<SsdDetector>> Create(const ModelConfig& config,
                                                              int64_t num_classes);
 
-  // images: [B, 3, H, W] u8 RGB of exactly the input size. Output in the network's own type (bf16
-  // under autocast). Traceable: no control flow on values.
+  // images: [B, 3, H, W] u8 RGB of exactly the input size, in either memory layout, which the
+  // network keeps. Output in the network's own type (bf16 under autocast). Traceable: no control
+  // flow on values.
   Predictions Forward(const Tensor& images);
 
-  // Matching, encoding and the loss. predictions from Forward; truth on the same device.
+  // Matching, encoding and the loss. predictions from Forward; truth on the same device. The loss
+  // is float32 whatever the predictions are.
   Losses ComputeLosses(const Predictions& predictions, const Truth& truth,
                        LossDetail* per_anchor = nullptr) const;
 
@@ -76,8 +79,8 @@ class SsdDetector : public torch::nn::Module {
   std::vector<FeatureSpec> levels_;
   std::vector<int64_t> anchors_per_cell_;
   Anchors anchors_;
-  Tensor mean_;  // [1, 3, 1, 1] f32, in RGB order whatever channel_order is
-  Tensor std_;   // [1, 3, 1, 1] f32, in RGB order whatever channel_order is
+  Tensor mean_;  // [1, 3, 1, 1] f32, in channel_order
+  Tensor std_;   // [1, 3, 1, 1] f32, in channel_order
   std::unique_ptr<Matcher> matcher_;
   std::unique_ptr<BoxCoder> box_coder_;
   std::unique_ptr<Loss> loss_;

@@ -1,0 +1,178 @@
+#include "ssd/model/ssd_detector.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "ssd/core/logging.h"
+#include "ssd/model/model_defaults.h"
+#include "ssd/model/target_assigner.h"
+
+namespace ssd {
+namespace {
+
+// Larger inputs and maps are typing errors, and would overflow or fill the memory.
+constexpr int kMaxInputSize = 16384;
+
+// An error of the component that `field` of ModelConfig sets, under the field's full path.
+// Components name their own options ("backbone.resnet.depth: ...") or another field of the model
+// ("num_levels: ...").
+absl::Status InModel(absl::string_view field, const absl::Status& status) {
+  if (status.ok()) return status;
+  const absl::string_view message = status.message();
+  const std::string first_name(message.substr(0, message.find_first_of(".:")));
+  const bool names_field = ModelConfig::descriptor()->FindFieldByName(first_name) != nullptr;
+  return absl::Status(status.code(), names_field ? absl::StrCat("model.", message)
+                                                 : absl::StrCat("model.", field, ": ", message));
+}
+
+template <typename T>
+absl::StatusOr<T> InModel(absl::string_view field, absl::StatusOr<T> result) {
+  if (!result.ok()) return InModel(field, result.status());
+  return result;
+}
+
+absl::Status Check(bool valid, absl::string_view field, double value, absl::string_view rule) {
+  if (valid) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("model.", field, ": ", value, " must be ", rule));
+}
+
+absl::Status Validate(const ModelConfig& config) {
+  const InputConfig& input = config.input();
+  const auto valid_size = [](int size) { return size > 0 && size <= kMaxInputSize; };
+  const std::string size_rule = absl::StrCat("in [1, ", kMaxInputSize, "] pixels");
+  SSD_RETURN_IF_ERROR(
+      Check(config.num_levels() > 0, "num_levels", config.num_levels(), "at least 1"));
+  SSD_RETURN_IF_ERROR(Check(valid_size(input.height()), "input.height", input.height(), size_rule));
+  SSD_RETURN_IF_ERROR(Check(valid_size(input.width()), "input.width", input.width(), size_rule));
+  for (const auto& [field, values] :
+       {std::make_pair("input.mean", &input.mean()), std::make_pair("input.std", &input.std())}) {
+    if (values->size() != 3) {
+      return absl::InvalidArgumentError(absl::StrCat("model.", field, ": has ", values->size(),
+                                                     " values; give one for each of 3 channels"));
+    }
+    for (const float value : *values) {
+      SSD_RETURN_IF_ERROR(Check(std::isfinite(value), field, value, "finite"));
+    }
+  }
+  for (const float value : input.std()) {
+    SSD_RETURN_IF_ERROR(Check(value > 0, "input.std", value, "> 0"));
+  }
+  const int kernel = config.head().kernel();
+  return Check(kernel > 0 && kernel % 2 == 1 && kernel <= kMaxInputSize, "head.kernel", kernel,
+               "odd and > 0");
+}
+
+Tensor PerChannel(const google::protobuf::RepeatedField<float>& values) {
+  return at::tensor(at::ArrayRef<float>(values.data(), 3)).view({1, 3, 1, 1});
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConfig& config,
+                                                                 int64_t num_classes) {
+  CHECK_GT(num_classes, 0);
+  ModelConfig resolved = config;
+  ResolveModelDefaults(resolved);
+  SSD_RETURN_IF_ERROR(Validate(resolved));
+  const std::shared_ptr<SsdDetector> detector(new SsdDetector);
+  detector->config_ = resolved;
+  detector->num_classes_ = num_classes;
+  const ImageSize input = detector->input_size();
+  const int64_t num_levels = resolved.num_levels();
+
+  SSD_ASSIGN_OR_RETURN(detector->backbone_, InModel("backbone", BackboneRegistry::Get().Create(
+                                                                    resolved.backbone(), {})));
+  const std::vector<FeatureSpec> features = detector->backbone_->OutputSpecs(input);
+  SSD_ASSIGN_OR_RETURN(
+      detector->neck_,
+      InModel("neck", NeckRegistry::Get().Create(resolved.neck(), {features, num_levels})));
+  detector->levels_ = detector->neck_->OutputSpecs(features);
+  CHECK_EQ(static_cast<int64_t>(detector->levels_.size()), num_levels);
+  for (size_t i = 0; i < detector->levels_.size(); ++i) {
+    if (detector->levels_[i].height <= 0 || detector->levels_[i].width <= 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "model.num_levels: ", num_levels, " is too large for an input of ", input.height, "x",
+          input.width, ": level ", i + 1, " has no cells; use at most ", i, ", or a larger input"));
+    }
+  }
+
+  SSD_ASSIGN_OR_RETURN(const std::unique_ptr<AnchorGenerator> anchor_generator,
+                       InModel("anchor_generator", AnchorGeneratorRegistry::Get().Create(
+                                                       resolved.anchor_generator(), {num_levels})));
+  detector->anchors_per_cell_ = anchor_generator->AnchorsPerCell();
+  detector->anchors_ = anchor_generator->Generate(detector->levels_, input);
+  detector->head_ = std::make_shared<MultiboxHead>(detector->levels_, detector->anchors_per_cell_,
+                                                   num_classes + 1, resolved.head().kernel());
+  for (size_t i = 0; i < detector->levels_.size(); ++i) {
+    const FeatureSpec& level = detector->levels_[i];
+    CHECK_EQ(detector->anchors_.per_level[i],
+             level.height * level.width * detector->anchors_per_cell_[i]);
+  }
+
+  SSD_ASSIGN_OR_RETURN(detector->matcher_,
+                       InModel("matcher", MatcherRegistry::Get().Create(resolved.matcher(), {})));
+  SSD_ASSIGN_OR_RETURN(detector->box_coder_, InModel("box_coder", BoxCoderRegistry::Get().Create(
+                                                                      resolved.box_coder(), {})));
+  SSD_ASSIGN_OR_RETURN(detector->loss_,
+                       InModel("loss", LossRegistry::Get().Create(resolved.loss(), {num_classes})));
+  SSD_ASSIGN_OR_RETURN(detector->post_processor_,
+                       InModel("post_processor", PostProcessorRegistry::Get().Create(
+                                                     resolved.post_processor(), {num_classes})));
+  detector->mean_ = PerChannel(resolved.input().mean());
+  detector->std_ = PerChannel(resolved.input().std());
+
+  detector->register_module("backbone", detector->backbone_);
+  detector->register_module("neck", detector->neck_);
+  detector->register_module("head", detector->head_);
+  return detector;
+}
+
+Predictions SsdDetector::Forward(const Tensor& images) {
+  const ImageSize input = input_size();
+  CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == input.height &&
+        images.size(3) == input.width)
+      << "images of " << images.sizes() << " for an input of " << input.height << "x"
+      << input.width;
+  const bool bgr = config_.input().channel_order() == InputConfig::BGR;
+  const Tensor ordered = bgr ? images.flip({1}) : images;
+  const Tensor normalized = ordered.to(at::kFloat).sub(mean_).div_(std_);
+  return head_->Forward(neck_->Forward(backbone_->Forward(normalized)));
+}
+
+Targets SsdDetector::AssignTargets(const Truth& truth) const {
+  return ssd::AssignTargets(*matcher_, *box_coder_, truth, anchors_);
+}
+
+Losses SsdDetector::ComputeLosses(const Predictions& predictions, const Truth& truth,
+                                  LossDetail* per_anchor) const {
+  const BoxDecoder decode = [this](const Tensor& codes) {
+    return box_coder_->Decode(codes, anchors_.boxes);
+  };
+  return loss_->Compute(predictions, AssignTargets(truth), decode, per_anchor);
+}
+
+Detections SsdDetector::Detect(const Predictions& predictions) const {
+  at::NoGradGuard no_grad;
+  const Tensor boxes = box_coder_->Decode(predictions.box_codes.to(at::kFloat), anchors_.boxes);
+  return post_processor_->Process(boxes, predictions.class_logits.to(at::kFloat));
+}
+
+ImageSize SsdDetector::input_size() const {
+  return {config_.input().height(), config_.input().width()};
+}
+
+void SsdDetector::to(torch::Device device, bool non_blocking) {
+  torch::nn::Module::to(device, non_blocking);
+  for (Tensor* tensor : {&anchors_.boxes, &mean_, &std_}) {
+    *tensor = tensor->to(device, non_blocking);
+  }
+}
+
+}  // namespace ssd

@@ -1,0 +1,271 @@
+// What every registered neck keeps, and what the published SSDs' extra layers are.
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ssd/backbones/backbone.h"
+#include "ssd/core/file.h"
+#include "ssd/core/text_proto.h"
+#include "ssd/layers/window.h"
+#include "ssd/model/multibox_head.h"
+#include "ssd/necks/neck.h"
+
+namespace ssd {
+namespace {
+
+template <typename Config>
+Config Parse(const std::string& text) {
+  Config config;
+  const absl::Status status = ParseTextProto(text, "test", config);
+  EXPECT_TRUE(status.ok()) << status;
+  return config;
+}
+
+// Maps as a C3-C5 backbone with the given channels yields them.
+std::vector<FeatureSpec> BackboneSpecs(ImageSize size, const std::vector<int64_t>& channels) {
+  FeatureSpec spec = MoveWindow({7, 2, 3, 1}, ImageSpec(size), channels[0]);
+  spec = MoveWindow({3, 2, 1, 1}, spec, channels[0]);
+  std::vector<FeatureSpec> specs;
+  for (const int64_t c : channels) specs.push_back(spec = MoveWindow({3, 2, 1, 1}, spec, c));
+  return specs;
+}
+
+absl::StatusOr<std::unique_ptr<Neck>> Create(const std::string& text,
+                                             const std::vector<FeatureSpec>& inputs,
+                                             int64_t num_levels) {
+  return NeckRegistry::Get().Create(Parse<NeckConfig>(text), {inputs, num_levels});
+}
+
+std::vector<Tensor> RandomMaps(const std::vector<FeatureSpec>& specs, int64_t batch_size) {
+  std::vector<Tensor> maps;
+  for (const FeatureSpec& spec : specs) {
+    maps.push_back(at::randn({batch_size, spec.channels, spec.height, spec.width}));
+  }
+  return maps;
+}
+
+std::vector<int64_t> Heights(absl::Span<const FeatureSpec> specs) {
+  std::vector<int64_t> heights;
+  for (const FeatureSpec& spec : specs) heights.push_back(spec.height);
+  return heights;
+}
+
+// Variants of everything, and the defaults of every registered component.
+std::vector<std::string> Configs() {
+  std::vector<std::string> configs = {
+      "ssd_extras { channels: 24 channels: 12 }",
+      "ssd_extras { channels: 16 mid_channels: 8 mid_channels: 4 norm: BATCH_NORM }",
+      "ssd_extras { channels: 256 norm: GROUP_NORM }",
+  };
+  const auto* family = NeckConfig::descriptor();
+  for (const std::string& name : NeckRegistry::Get().Names()) {
+    for (int i = 0; i < family->field_count(); ++i) {
+      if (family->field(i)->message_type()->full_name() == name) {
+        configs.push_back(family->field(i)->name() + " {}");
+      }
+    }
+  }
+  return configs;
+}
+
+class NeckContractTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  NeckContractTest() { at::manual_seed(21); }
+};
+
+TEST_P(NeckContractTest, OutputSpecsAreWhatForwardYields) {
+  at::NoGradGuard no_grad;
+  const std::vector<int64_t> channels = {8, 16, 32};
+  for (const ImageSize size : {ImageSize{300, 300}, {320, 416}, {257, 199}, {512, 640}}) {
+    for (int64_t num_levels = 1; num_levels <= 5; ++num_levels) {
+      const std::vector<FeatureSpec> inputs = BackboneSpecs(size, channels);
+      absl::StatusOr<std::unique_ptr<Neck>> neck = Create(GetParam(), inputs, num_levels);
+      ASSERT_TRUE(neck.ok()) << neck.status();
+      (*neck)->eval();
+      // Also for another input than it was made for.
+      for (const ImageSize other : {size, ImageSize{size.height + 40, size.width + 65}}) {
+        const std::vector<FeatureSpec> given = BackboneSpecs(other, channels);
+        const std::vector<FeatureSpec> specs = (*neck)->OutputSpecs(given);
+        const std::vector<Tensor> maps = (*neck)->Forward(RandomMaps(given, 2));
+        ASSERT_EQ(static_cast<int64_t>(maps.size()), num_levels);
+        ASSERT_EQ(maps.size(), specs.size());
+        for (size_t i = 0; i < maps.size(); ++i) {
+          EXPECT_EQ(maps[i].sizes(),
+                    at::IntArrayRef({2, specs[i].channels, specs[i].height, specs[i].width}));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(NeckContractTest, LayoutBatchAndTypeKeepTheirContract) {
+  at::NoGradGuard no_grad;
+  const std::vector<FeatureSpec> inputs = BackboneSpecs({300, 300}, {8, 16, 32});
+  absl::StatusOr<std::unique_ptr<Neck>> neck = Create(GetParam(), inputs, 6);
+  ASSERT_TRUE(neck.ok()) << neck.status();
+  (*neck)->eval();
+  const std::vector<Tensor> maps = RandomMaps(inputs, 3);
+  std::vector<Tensor> channels_last;
+  std::vector<Tensor> one;
+  for (const Tensor& map : maps) {
+    channels_last.push_back(map.contiguous(at::MemoryFormat::ChannelsLast));
+    one.push_back(map.slice(0, 2, 3));
+  }
+  const std::vector<Tensor> expected = (*neck)->Forward(maps);
+  const std::vector<Tensor> expected_one = (*neck)->Forward(one);
+  for (Tensor& parameter : (*neck)->parameters()) {
+    if (parameter.dim() != 4) continue;
+    parameter.set_data(parameter.variable_data().contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  const std::vector<Tensor> in_channels_last = (*neck)->Forward(channels_last);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+  const std::vector<Tensor> in_bfloat16 = (*neck)->Forward(channels_last);
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double scale = expected[i].abs().max().item<double>();
+    EXPECT_TRUE(in_channels_last[i].allclose(expected[i], 0, 1e-5 * scale));
+    EXPECT_TRUE(expected_one[i].allclose(expected[i].slice(0, 2, 3), 0, 1e-5 * scale));
+    EXPECT_TRUE(in_channels_last[i].is_contiguous(at::MemoryFormat::ChannelsLast));
+    const Tensor error = (in_bfloat16[i].to(at::kFloat) - expected[i]).norm();
+    EXPECT_LE(error.item<double>(), 0.1 * expected[i].norm().item<double>());
+  }
+}
+
+TEST_P(NeckContractTest, EveryParameterLearns) {
+  const std::vector<FeatureSpec> inputs = BackboneSpecs({300, 300}, {8, 16, 32});
+  absl::StatusOr<std::unique_ptr<Neck>> neck = Create(GetParam(), inputs, 6);
+  ASSERT_TRUE(neck.ok()) << neck.status();
+  Tensor loss = at::zeros({});
+  for (const Tensor& map : (*neck)->Forward(RandomMaps(inputs, 2))) {
+    loss = loss + (map * at::randn_like(map)).sum();
+  }
+  // One without parameters of its own would leave nothing to differentiate.
+  if (!loss.requires_grad()) return;
+  loss.backward();
+  for (const auto& parameter : (*neck)->named_parameters()) {
+    ASSERT_TRUE(parameter.value().grad().defined()) << parameter.key();
+    EXPECT_TRUE(parameter.value().grad().isfinite().all().item<bool>()) << parameter.key();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NeckContractTest, ::testing::ValuesIn(Configs()));
+
+TEST(SsdExtrasTest, MakesThePapersMaps) {
+  const std::vector<FeatureSpec> ssd300 = BackboneSpecs({300, 300}, {128, 256, 512});
+  const std::vector<FeatureSpec> levels =
+      (*Create("ssd_extras {}", ssd300, 6))->OutputSpecs(ssd300);
+  EXPECT_EQ(Heights(levels), (std::vector<int64_t>{38, 19, 10, 5, 3, 1}));
+  EXPECT_EQ(levels[3].channels, 512);
+  EXPECT_EQ(levels[4].channels, 256);
+  EXPECT_EQ(levels[5].channels, 256);
+  EXPECT_EQ(Heights((*Create("ssd_extras {}", ssd300, 2))->OutputSpecs(ssd300)),
+            (std::vector<int64_t>{38, 19}));
+  // SSD512, arXiv:1512.02325 version 2.
+  const std::vector<FeatureSpec> ssd512 = BackboneSpecs({512, 512}, {128, 256, 512});
+  EXPECT_EQ(Heights((*Create("ssd_extras {}", ssd512, 7))->OutputSpecs(ssd512)),
+            (std::vector<int64_t>{64, 32, 16, 8, 4, 2, 1}));
+  // One map, as from a backbone that ends at conv4.
+  const std::vector<FeatureSpec> conv4 = {ssd300[0]};
+  EXPECT_EQ(Heights((*Create("ssd_extras {}", conv4, 6))->OutputSpecs(conv4)),
+            (std::vector<int64_t>{38, 19, 10, 5, 3, 1}));
+}
+
+TEST(SsdExtrasTest, GeometryFollowsTheWindows) {
+  const std::vector<FeatureSpec> inputs = BackboneSpecs({300, 300}, {8, 16, 32});
+  const std::vector<FeatureSpec> levels =
+      (*Create("ssd_extras {}", inputs, 6))->OutputSpecs(inputs);
+  EXPECT_EQ(levels[3].stride_y, 64);
+  EXPECT_EQ(levels[3].first_center_y, 0.5);
+  // Without padding, the first cell looks at the cell one further in.
+  EXPECT_EQ(levels[4].stride_x, 64);
+  EXPECT_EQ(levels[4].first_center_x, 64.5);
+  EXPECT_EQ(levels[5].first_center_x, 128.5);
+  EXPECT_EQ(levels[3].receptive_field, levels[2].receptive_field + 2 * 32);
+  EXPECT_EQ(levels[5].receptive_field, levels[3].receptive_field + 4 * 64);
+}
+
+TEST(SsdExtrasTest, WrongOptionsAreNamed) {
+  const std::vector<FeatureSpec> inputs = BackboneSpecs({300, 300}, {8, 16, 32});
+  EXPECT_EQ(Create("ssd_extras {}", inputs, 7).status().message(),
+            "num_levels: 7 is too large for this input: level 6 is 1x1 cells already; use at most "
+            "6, or a larger input");
+  EXPECT_EQ(Create("ssd_extras { channels: 0 }", inputs, 6).status().message(),
+            "neck.ssd_extras.channels: 0 must be in [1, 65536]");
+  EXPECT_EQ(Create("ssd_extras { mid_channels: -1 }", inputs, 6).status().message(),
+            "neck.ssd_extras.mid_channels: -1 must be in [1, 65536]");
+  for (const char* text : {"ssd_extras { channels: 48 norm: GROUP_NORM }",
+                           "ssd_extras { channels: 96 norm: GROUP_NORM }"}) {
+    EXPECT_EQ(Create(text, inputs, 6).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(SsdExtrasTest, WithResNet50UpToConv4ItIsNvidiasSsd300) {
+  const absl::StatusOr<std::string> text = ReadFile("tests/golden/arch.json");
+  ASSERT_TRUE(text.ok()) << text.status();
+  rapidjson::Document document;
+  document.Parse(text->c_str());
+  ASSERT_FALSE(document.HasParseError());
+  const auto& golden = document["nvidia_ssd300_resnet50_81"];
+
+  auto backbone = BackboneRegistry::Get().Create(
+      Parse<BackboneConfig>("resnet { depth: 50 form: CONV4_STRIDE_1 }"), {});
+  ASSERT_TRUE(backbone.ok()) << backbone.status();
+  const std::vector<FeatureSpec> features = (*backbone)->OutputSpecs({300, 300});
+  auto neck = Create(
+      "ssd_extras { channels: [512, 512, 256] mid_channels: [256, 256, 128] norm: BATCH_NORM }",
+      features, 6);
+  ASSERT_TRUE(neck.ok()) << neck.status();
+  const std::vector<FeatureSpec> levels = (*neck)->OutputSpecs(features);
+  ASSERT_EQ(levels.size(), golden["feature_maps"].Size());
+  for (rapidjson::SizeType i = 0; i < golden["feature_maps"].Size(); ++i) {
+    const auto& map = golden["feature_maps"][i];
+    EXPECT_EQ(levels[i].channels, map[0].GetInt64());
+    EXPECT_EQ(levels[i].height, map[1].GetInt64());
+    EXPECT_EQ(levels[i].width, map[2].GetInt64());
+  }
+
+  const std::vector<int64_t> anchors_per_cell = {4, 6, 6, 6, 4, 4};
+  MultiboxHead head(levels, anchors_per_cell, 81, 3);
+  int64_t parameters = 0;
+  const std::vector<const torch::nn::Module*> modules = {backbone->get(), neck->get(), &head};
+  for (const torch::nn::Module* module : modules) {
+    for (const Tensor& parameter : module->parameters()) parameters += parameter.numel();
+  }
+  EXPECT_EQ(parameters, golden["params"].GetInt64());
+
+  // NVIDIA counts the layers of a block where this program names them.
+  const std::map<std::string, std::string> layer_names = {
+      {"0", "conv1"}, {"1", "bn1"}, {"3", "conv2"}, {"4", "bn2"}};
+  std::map<std::string, Tensor> state;
+  for (const auto& p : (*neck)->named_parameters())
+    state["additional_blocks." + p.key()] = p.value();
+  for (const auto& b : (*neck)->named_buffers()) state["additional_blocks." + b.key()] = b.value();
+  for (const auto& p : head.named_parameters()) {
+    const size_t dot = p.key().find('.');
+    state[(p.key().substr(0, dot) == "box_codes" ? "loc" : "conf") + p.key().substr(dot)] =
+        p.value();
+  }
+  for (const auto& entry : golden["state_dict"].GetArray()) {
+    std::string name = entry[0].GetString();
+    const std::string block = "additional_blocks.";
+    if (name.compare(0, block.size(), block) == 0) {
+      const size_t layer = name.find('.', block.size()) + 1;
+      name.replace(layer, 1, layer_names.at(name.substr(layer, 1)));
+    }
+    ASSERT_EQ(state.count(name), 1) << name;
+    std::vector<int64_t> shape;
+    for (const auto& size : entry[1].GetArray()) shape.push_back(size.GetInt64());
+    EXPECT_EQ(state[name].sizes().vec(), shape) << name;
+  }
+}
+
+}  // namespace
+}  // namespace ssd
