@@ -2,11 +2,13 @@
 #define SSD_EVAL_EVALUATOR_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "ssd/core/annotations.h"
 #include "ssd/core/registry.h"
 #include "ssd/eval/evaluator.pb.h"
@@ -20,6 +22,13 @@ struct PixelDetection {
   int64_t label = 0;  // 1..C
 };
 
+// What was found in one image, in pixels of the original.
+struct ImageDetections {
+  int64_t image_id = 0;
+  std::vector<PixelDetection> detections;
+};
+
+// Precision[i] is the best precision at a recall of at least recall[i]; recall ascends.
 struct PrecisionRecallCurve {
   std::vector<double> recall;
   std::vector<double> precision;
@@ -46,6 +55,16 @@ struct EvaluatorContext {
   std::vector<Annotations> truths;  // one an image, boxes in pixels of the original
 };
 
+// An evaluator's detections, matched once, to be averaged over many resamples of the images.
+class ResampledMetrics {
+ public:
+  virtual ~ResampledMetrics() = default;
+
+  // Metrics::values if truths[i]'s image were there weights[i] >= 0 times; may be called from several
+  // threads at once. All weights 1: as Compute().
+  virtual MetricList Compute(absl::Span<const int32_t> weights) const = 0;
+};
+
 // Judges detections against exact truths. Does not run the network; never sees a Batch.
 class Evaluator {
  public:
@@ -56,6 +75,10 @@ class Evaluator {
   virtual void Add(int64_t image_id, std::vector<PixelDetection> detections) = 0;
 
   virtual Metrics Compute() const = 0;
+
+  // The present detections for bootstrap resampling; independent of what is done to the evaluator
+  // later. nullptr: this kind does not offer it.
+  virtual std::unique_ptr<ResampledMetrics> Resampled() const { return nullptr; }
 
   // Forgets all detections.
   virtual void Reset() = 0;

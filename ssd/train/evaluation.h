@@ -15,19 +15,13 @@
 
 namespace ssd {
 
-// What was found in one image, best first, in pixels of the original and clipped to it.
-struct ImageDetections {
-  int64_t image_id = 0;
-  std::vector<PixelDetection> detections;
-};
-
 struct EvaluationOutcome {
   Metrics metrics;
   std::vector<ImageDetections> detections;  // in the batches' order
 };
 
-// The detections of a batch's images, led back to the original pixels by their geometry and
-// clipped; what lies outside the image altogether is dropped. Waits for the device.
+// The detections of a batch's images, best first, led back to the original pixels by their geometry
+// and clipped; what lies outside the image altogether is dropped. Waits for the device.
 std::vector<ImageDetections> DetectionsInPixels(const Detections& detections,
                                                 const std::vector<int64_t>& image_ids,
                                                 const std::vector<Geometry>& geometry);
