@@ -108,7 +108,7 @@ BatchLoader::BatchLoader(const Dataset& dataset, std::vector<std::unique_ptr<Tra
       transforms_(std::move(transforms)),
       options_(options),
       batches_per_epoch_(BatchesPerEpoch(dataset.size(), options)),
-      cache_(options.cache_megabytes << 20) {
+      cache_(std::min(options.cache_megabytes, int64_t{1} << 40) << 20) {
   for (int i = 0; i < options.workers; ++i) workers_.emplace_back(&BatchLoader::Work, this);
 }
 

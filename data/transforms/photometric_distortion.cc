@@ -1,4 +1,3 @@
-#include <limits>
 #include <memory>
 
 #include "data/transforms/color_change.h"
@@ -17,15 +16,15 @@ class PhotometricDistortion : public Transform {
  public:
   static absl::StatusOr<std::unique_ptr<Transform>> Create(
       const PhotometricDistortionOptions& options, const TransformContext& context) {
-    constexpr double kMax = std::numeric_limits<float>::max();
+    constexpr double kMaxFactor = 255;  // takes the least value to the greatest
     SSD_RETURN_IF_ERROR(
         CheckRange("photometric_distortion.brightness", options.brightness(), 0, 255));
     SSD_RETURN_IF_ERROR(
-        CheckRange("photometric_distortion.max_contrast", options.max_contrast(), 0, kMax));
+        CheckRange("photometric_distortion.max_contrast", options.max_contrast(), 0, kMaxFactor));
     SSD_RETURN_IF_ERROR(CheckRange("photometric_distortion.min_contrast", options.min_contrast(), 0,
                                    options.max_contrast()));
-    SSD_RETURN_IF_ERROR(
-        CheckRange("photometric_distortion.max_saturation", options.max_saturation(), 0, kMax));
+    SSD_RETURN_IF_ERROR(CheckRange("photometric_distortion.max_saturation",
+                                   options.max_saturation(), 0, kMaxFactor));
     SSD_RETURN_IF_ERROR(CheckRange("photometric_distortion.min_saturation",
                                    options.min_saturation(), 0, options.max_saturation()));
     SSD_RETURN_IF_ERROR(CheckRange("photometric_distortion.hue", options.hue(), 0, 180));
