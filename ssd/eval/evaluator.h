@@ -34,8 +34,8 @@ struct PrecisionRecallCurve {
   std::vector<double> precision;
 };
 
-// Numbers by name, in the order they are shown. nullopt is a number that does not exist (no truth to
-// average over): null in JSON, "n/a" in tables.
+// Numbers by name, in the order they are shown. nullopt is a number that does not exist (no truth
+// to average over): null in JSON, "n/a" in tables.
 using MetricList = std::vector<std::pair<std::string, std::optional<double>>>;
 
 struct ClassMetrics {
@@ -46,7 +46,7 @@ struct ClassMetrics {
 };
 
 struct Metrics {
-  MetricList values;     // the first is what best.pt is chosen by
+  MetricList values;  // the first is what best.pt is chosen by
   std::vector<ClassMetrics> per_class;
 };
 
@@ -60,8 +60,8 @@ class ResampledMetrics {
  public:
   virtual ~ResampledMetrics() = default;
 
-  // Metrics::values if truths[i]'s image were there weights[i] >= 0 times; may be called from several
-  // threads at once. All weights 1: as Compute().
+  // Metrics::values if truths[i]'s image were there weights[i] >= 0 times; may be called from
+  // several threads at once. All weights 1: as Compute().
   virtual MetricList Compute(absl::Span<const int32_t> weights) const = 0;
 };
 

@@ -1,0 +1,603 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidjson/document.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ssd/core/file.h"
+#include "ssd/core/logging.h"
+#include "ssd/core/random.h"
+#include "ssd/eval/bootstrap.h"
+#include "ssd/eval/detections_json.h"
+#include "ssd/eval/evaluator.h"
+#include "ssd/eval/metrics_text.h"
+#include "ssd/eval/text_table.h"
+
+namespace ssd {
+namespace {
+
+using testing::HasSubstr;
+
+std::unique_ptr<Evaluator> MakeEvaluator(const EvaluatorConfig& config,
+                                         const EvaluatorContext& context) {
+  auto evaluator = EvaluatorRegistry::Get().Create(config, context);
+  CHECK(evaluator.ok()) << evaluator.status();
+  return *std::move(evaluator);
+}
+
+EvaluatorConfig Coco() {
+  EvaluatorConfig config;
+  config.mutable_coco();
+  return config;
+}
+
+EvaluatorConfig Voc(bool inclusive_pixels) {
+  EvaluatorConfig config;
+  config.mutable_voc()->set_inclusive_pixels(inclusive_pixels);
+  return config;
+}
+
+std::optional<double> Value(const MetricList& list, const std::string& name) {
+  for (const auto& [key, value] : list) {
+    if (key == name) return value;
+  }
+  ADD_FAILURE() << "no metric " << name;
+  return std::nullopt;
+}
+
+Metrics Judge(const EvaluatorConfig& config, const EvaluatorContext& context,
+              const std::vector<ImageDetections>& detections) {
+  const std::unique_ptr<Evaluator> evaluator = MakeEvaluator(config, context);
+  for (const ImageDetections& image : detections) evaluator->Add(image.image_id, image.detections);
+  return evaluator->Compute();
+}
+
+// tests/golden/coco_eval_N.json.
+struct Golden {
+  rapidjson::Document document;
+  EvaluatorContext context;
+  std::vector<ImageDetections> detections;
+};
+
+Golden ReadGolden(int number) {
+  Golden golden;
+  const std::string path = "tests/golden/coco_eval_" + std::to_string(number) + ".json";
+  const auto text = ReadFile(path);
+  CHECK(text.ok()) << text.status();
+  golden.document.Parse<rapidjson::kParseFullPrecisionFlag>(text->c_str());
+  CHECK(!golden.document.HasParseError());
+  const rapidjson::Value& truth = golden.document["gt"];
+  std::map<int64_t, int64_t> label_of;
+  for (const auto& category : truth["categories"].GetArray()) {
+    golden.context.labels.names.push_back(category["name"].GetString());
+    golden.context.labels.source_ids.push_back(category["id"].GetInt64());
+    label_of[category["id"].GetInt64()] = golden.context.labels.num_classes();
+  }
+  std::map<int64_t, size_t> image_of;
+  for (const auto& image : truth["images"].GetArray()) {
+    image_of[image["id"].GetInt64()] = golden.context.truths.size();
+    Annotations& annotations = golden.context.truths.emplace_back();
+    annotations.image_id = image["id"].GetInt64();
+    annotations.size = {image["height"].GetInt64(), image["width"].GetInt64()};
+    golden.detections.push_back({annotations.image_id, {}});
+  }
+  const auto box_of = [](const rapidjson::Value& box) {
+    return PixelBox{box[0].GetDouble(), box[1].GetDouble(), box[0].GetDouble() + box[2].GetDouble(),
+                    box[1].GetDouble() + box[3].GetDouble()};
+  };
+  for (const auto& item : truth["annotations"].GetArray()) {
+    Annotation object;
+    object.box = box_of(item["bbox"]);
+    object.label = label_of.at(item["category_id"].GetInt64());
+    object.crowd = item["iscrowd"].GetInt() != 0;
+    object.difficult = item["difficult"].GetInt() != 0;
+    object.area = item["area"].GetDouble();
+    golden.context.truths[image_of.at(item["image_id"].GetInt64())].objects.push_back(object);
+  }
+  for (const auto& item : golden.document["results"].GetArray()) {
+    golden.detections[image_of.at(item["image_id"].GetInt64())].detections.push_back(
+        {box_of(item["bbox"]), item["score"].GetDouble(),
+         label_of.at(item["category_id"].GetInt64())});
+  }
+  return golden;
+}
+
+void ExpectNumber(const std::optional<double>& value, double golden, const std::string& what) {
+  if (golden == -1) {  // as pycocotools prints it
+    EXPECT_FALSE(value.has_value()) << what;
+  } else {
+    ASSERT_TRUE(value.has_value()) << what;
+    EXPECT_NEAR(*value, golden, 1e-6) << what;
+  }
+}
+
+class GoldenTest : public testing::TestWithParam<int> {};
+
+TEST_P(GoldenTest, CocoEqualsPycocotools) {
+  const Golden golden = ReadGolden(GetParam());
+  const Metrics metrics = Judge(Coco(), golden.context, golden.detections);
+  const auto& expected = golden.document["coco"];
+  ASSERT_EQ(metrics.values.size(), 12u);
+  ASSERT_EQ(expected.MemberCount(), 12u);
+  size_t i = 0;
+  for (const auto& member : expected.GetObject()) {
+    EXPECT_EQ(metrics.values[i].first, member.name.GetString());
+    ExpectNumber(metrics.values[i].second, member.value.GetDouble(), member.name.GetString());
+    ++i;
+  }
+  ASSERT_EQ(metrics.per_class.size(), golden.document["coco_per_category"].MemberCount());
+  for (const ClassMetrics& of_class : metrics.per_class) {
+    const std::string id = std::to_string(of_class.source_id);
+    for (const auto& member : golden.document["coco_per_category"][id.c_str()].GetObject()) {
+      const std::string name = member.name.GetString();
+      if (name == "precision_iou50") {
+        ASSERT_EQ(of_class.curve.precision.size(), member.value.Size());
+        for (rapidjson::SizeType r = 0; r < member.value.Size(); ++r) {
+          EXPECT_NEAR(of_class.curve.precision[r], member.value[r].GetDouble(), 1e-6);
+          EXPECT_NEAR(of_class.curve.recall[r], r * 0.01, 1e-12);
+        }
+      } else {
+        ExpectNumber(Value(of_class.values, name), member.value.GetDouble(), id + " " + name);
+      }
+    }
+  }
+}
+
+void ExpectVoc(const Metrics& metrics, const rapidjson::Value& peer, const char* area_name,
+               double tolerance) {
+  double area = 0;
+  for (const ClassMetrics& of_class : metrics.per_class) {
+    const auto& expected = peer["ap"][std::to_string(of_class.source_id).c_str()];
+    EXPECT_NEAR(*Value(of_class.values, "AP_11point"), expected["11point"].GetDouble(), tolerance);
+    EXPECT_NEAR(*Value(of_class.values, "AP"), expected[area_name].GetDouble(), tolerance);
+    area += expected[area_name].GetDouble() / metrics.per_class.size();
+  }
+  EXPECT_NEAR(*Value(metrics.values, "mAP_11point"), peer["map_11point"].GetDouble(), tolerance);
+  EXPECT_NEAR(*Value(metrics.values, "mAP"), area, tolerance);
+}
+
+TEST_P(GoldenTest, VocEqualsItsPeers) {
+  Golden golden = ReadGolden(GetParam());
+  for (Annotations& image : golden.context.truths) {
+    for (Annotation& object : image.objects) object.crowd = false;  // the peers know none
+  }
+  const auto& voc = golden.document["voc"];
+  ExpectVoc(Judge(Voc(true), golden.context, golden.detections),
+            voc["detectron2_pyfasterrcnn_plus1"], "area", 1e-6);
+  const Metrics exclusive = Judge(Voc(false), golden.context, golden.detections);
+  ExpectVoc(exclusive, voc["amdegroot_no_plus1"], "area", 1e-6);
+  // Caffe computes in float32.
+  ExpectVoc(exclusive, voc["caffe_normalized_skip_difficult"], "MaxIntegral", 1e-6);
+  for (Annotations& image : golden.context.truths) {
+    for (Annotation& object : image.objects) object.difficult = false;
+  }
+  ExpectVoc(Judge(Voc(false), golden.context, golden.detections),
+            voc["caffe_normalized_with_difficult"], "MaxIntegral", 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, GoldenTest, testing::Values(1, 2));
+
+// Random scenes; scores are all different unless `ties`.
+struct Scenes {
+  EvaluatorContext context;
+  std::vector<ImageDetections> detections;
+};
+
+Scenes RandomScenes(uint64_t seed, int64_t images, int64_t classes, bool ties) {
+  Random random(seed, 0, 0);
+  Scenes scenes;
+  for (int64_t c = 1; c <= classes; ++c) {
+    scenes.context.labels.names.push_back("class " + std::to_string(c));
+    scenes.context.labels.source_ids.push_back(10 * c);
+  }
+  for (int64_t i = 0; i < images; ++i) {
+    Annotations& image = scenes.context.truths.emplace_back();
+    image.image_id = 7 * i + 3;
+    image.size = {300, 300};
+    ImageDetections& found = scenes.detections.emplace_back();
+    found.image_id = image.image_id;
+    const int64_t objects = random.Integer(0, 6);
+    for (int64_t k = 0; k < objects; ++k) {
+      Annotation object;
+      const double x = random.Uniform(0, 200), y = random.Uniform(0, 200);
+      object.box = {x, y, x + random.Uniform(8, 180), y + random.Uniform(8, 180)};
+      object.area = object.box.area();
+      object.label = random.Integer(1, classes);
+      object.crowd = random.Bernoulli(0.1);
+      object.difficult = random.Bernoulli(0.1);
+      image.objects.push_back(object);
+      for (int64_t copy = random.Integer(0, 3); copy > 0; --copy) {
+        PixelDetection detection;
+        detection.box = {
+            object.box.x0 + random.Uniform(-5, 5), object.box.y0 + random.Uniform(-5, 5),
+            object.box.x1 + random.Uniform(-5, 5), object.box.y1 + random.Uniform(-5, 5)};
+        detection.label = random.Bernoulli(0.8) ? object.label : random.Integer(1, classes);
+        detection.score = ties ? random.Integer(1, 5) / 5.0 : random.Uniform();
+        found.detections.push_back(detection);
+      }
+    }
+  }
+  return scenes;
+}
+
+void ExpectSame(const MetricList& a, const MetricList& b, double tolerance) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].first, b[i].first);
+    ASSERT_EQ(a[i].second.has_value(), b[i].second.has_value()) << a[i].first;
+    if (!a[i].second.has_value()) continue;
+    EXPECT_NEAR(*a[i].second, *b[i].second, tolerance) << a[i].first;
+  }
+}
+
+class EveryEvaluator : public testing::TestWithParam<const char*> {
+ protected:
+  EvaluatorConfig Config() const {
+    return GetParam() == std::string("coco") ? Coco() : Voc(GetParam() == std::string("voc +1"));
+  }
+};
+
+TEST_P(EveryEvaluator, PerfectDetectionsGiveOneAndNoneGiveZero) {
+  const Scenes scenes = RandomScenes(1, 30, 3, false);
+  std::vector<ImageDetections> perfect;
+  for (const Annotations& image : scenes.context.truths) {
+    perfect.push_back({image.image_id, {}});
+    for (const Annotation& object : image.objects) {
+      perfect.back().detections.push_back({object.box, 0.9, object.label});
+    }
+  }
+  for (const auto& [name, value] : Judge(Config(), scenes.context, perfect).values) {
+    // With one or ten detections an image not everything can be found.
+    if (name == "AR1" || name == "AR10") continue;
+    ASSERT_TRUE(value.has_value()) << name;
+    EXPECT_NEAR(*value, 1, 1e-12) << name;
+  }
+  for (const auto& [name, value] : Judge(Config(), scenes.context, {}).values) {
+    EXPECT_EQ(value, 0.0) << name;
+  }
+}
+
+TEST_P(EveryEvaluator, WithoutTruthNumbersDoNotExist) {
+  EvaluatorContext context;
+  context.labels = {{"a", "b"}, {1, 2}};
+  context.truths.resize(1);
+  const Metrics nothing = Judge(Config(), context, {});
+  const Metrics wrong = Judge(Config(), context, {{0, {{{0, 0, 50, 50}, 0.5, 1}}}});
+  for (const auto& [name, value] : nothing.values) EXPECT_EQ(value, std::nullopt) << name;
+  for (const auto& [name, value] : wrong.values) EXPECT_EQ(value, std::nullopt) << name;
+
+  // A class without truths leaves the mean over classes alone.
+  Annotation object;
+  object.box = {0, 0, 50, 50};
+  object.area = 2500;
+  object.label = 2;
+  context.truths[0].objects = {object};
+  const Metrics half =
+      Judge(Config(), context, {{0, {{{0, 0, 50, 50}, 0.5, 1}, {{0, 0, 50, 50}, 0.4, 2}}}});
+  EXPECT_NEAR(*half.values[0].second, 1, 1e-12);
+  EXPECT_EQ(half.per_class[0].values[0].second, std::nullopt);
+  EXPECT_EQ(half.per_class[0].name, "a");
+  EXPECT_EQ(half.per_class[1].source_id, 2);
+}
+
+TEST_P(EveryEvaluator, OrderOfImagesIsIrrelevant) {
+  for (const bool ties : {false, true}) {
+    Scenes scenes = RandomScenes(2, 40, 3, ties);
+    const Metrics forward = Judge(Config(), scenes.context, scenes.detections);
+    std::reverse(scenes.detections.begin(), scenes.detections.end());
+    ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, forward.values, 0);
+    std::rotate(scenes.context.truths.begin(), scenes.context.truths.begin() + 7,
+                scenes.context.truths.end());
+    ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, forward.values, 0);
+  }
+}
+
+TEST_P(EveryEvaluator, OnlyTheRankOfScoresMatters) {
+  Scenes scenes = RandomScenes(3, 40, 3, false);
+  const Metrics before = Judge(Config(), scenes.context, scenes.detections);
+  for (ImageDetections& image : scenes.detections) {
+    for (PixelDetection& detection : image.detections) detection.score = std::exp(detection.score);
+  }
+  ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, before.values, 0);
+}
+
+TEST_P(EveryEvaluator, IsFreshAfterReset) {
+  const Scenes scenes = RandomScenes(4, 20, 2, false);
+  const auto evaluator = MakeEvaluator(Config(), scenes.context);
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& image : scenes.detections) evaluator->Add(image.image_id, image.detections);
+    ExpectSame(evaluator->Compute().values,
+               Judge(Config(), scenes.context, scenes.detections).values, 0);
+    evaluator->Reset();
+  }
+  EXPECT_EQ(evaluator->Compute().values[0].second, 0.0);
+}
+
+TEST_P(EveryEvaluator, ResamplingEqualsCopiedImages) {
+  const Scenes scenes = RandomScenes(5, 25, 3, false);
+  const auto evaluator = MakeEvaluator(Config(), scenes.context);
+  for (const auto& image : scenes.detections) evaluator->Add(image.image_id, image.detections);
+  const auto resampled = evaluator->Resampled();
+  ExpectSame(resampled->Compute(std::vector<int32_t>(25, 1)), evaluator->Compute().values, 0);
+  Random random(6, 0, 0);
+  for (int round = 0; round < 5; ++round) {
+    std::vector<int32_t> weights(25, 0);
+    Scenes copied;
+    copied.context.labels = scenes.context.labels;
+    for (int i = 0; i < 25; ++i) {
+      const int64_t drawn = random.Integer(0, 24);
+      ++weights[drawn];
+      copied.context.truths.push_back(scenes.context.truths[drawn]);
+      copied.context.truths.back().image_id = i;
+      copied.detections.push_back({i, scenes.detections[drawn].detections});
+    }
+    ExpectSame(resampled->Compute(weights),
+               Judge(Config(), copied.context, copied.detections).values, 1e-12);
+  }
+}
+
+TEST_P(EveryEvaluator, DiesOnMisuse) {
+  const Scenes scenes = RandomScenes(7, 2, 2, false);
+  const auto evaluator = MakeEvaluator(Config(), scenes.context);
+  evaluator->Add(3, {});
+  EXPECT_DEATH(evaluator->Add(3, {}), "added twice");
+  EXPECT_DEATH(evaluator->Add(4, {}), "no entry");
+  EXPECT_DEATH(evaluator->Add(10, {{{0, 0, 1, 1}, 0.5, 3}}), "label 3");
+}
+
+INSTANTIATE_TEST_SUITE_P(Evaluators, EveryEvaluator, testing::Values("coco", "voc", "voc +1"));
+
+EvaluatorContext OneTruth(double side, bool crowd) {
+  EvaluatorContext context;
+  context.labels = {{"a"}, {1}};
+  Annotation object;
+  object.box = {0, 0, side, side};
+  object.area = side * side;
+  object.label = 1;
+  object.crowd = crowd;
+  context.truths.resize(1);
+  context.truths[0].objects = {object};
+  return context;
+}
+
+TEST(CocoMetrics, AreaRangesIncludeBothEnds) {
+  const Metrics metrics = Judge(Coco(), OneTruth(32, false), {{0, {{{0, 0, 32, 32}, 0.5, 1}}}});
+  EXPECT_NEAR(*Value(metrics.values, "APs"), 1, 1e-12);
+  EXPECT_NEAR(*Value(metrics.values, "APm"), 1, 1e-12);
+  EXPECT_EQ(Value(metrics.values, "APl"), std::nullopt);
+}
+
+TEST(CocoMetrics, CrowdsTakeAnyNumberOfDetectionsByTheirOwnArea) {
+  EvaluatorContext context = OneTruth(100, true);
+  Annotation single;
+  single.box = {200, 200, 240, 240};
+  single.area = 1600;
+  single.label = 1;
+  context.truths[0].objects.push_back(single);
+  // Three small ones inside the crowd score best; they are neither right nor wrong.
+  const Metrics metrics = Judge(Coco(), context,
+                                {{0,
+                                  {{{0, 0, 10, 10}, 0.9, 1},
+                                   {{20, 0, 30, 10}, 0.8, 1},
+                                   {{40, 0, 50, 10}, 0.7, 1},
+                                   {{200, 200, 240, 240}, 0.6, 1}}}});
+  EXPECT_NEAR(*Value(metrics.values, "AP"), 1, 1e-12);
+}
+
+TEST(CocoMetrics, CountsOnlyAHundredDetectionsOfAClassInAnImage) {
+  std::vector<PixelDetection> detections;
+  for (int i = 0; i < 100; ++i) detections.push_back({{200, 200, 210, 210}, 0.9, 1});
+  detections.push_back({{0, 0, 50, 50}, 0.1, 1});
+  EXPECT_EQ(Value(Judge(Coco(), OneTruth(50, false), {{0, detections}}).values, "AP"), 0.0);
+  detections.erase(detections.begin());
+  EXPECT_GT(*Value(Judge(Coco(), OneTruth(50, false), {{0, detections}}).values, "AP"), 0);
+}
+
+TEST(VocMetrics, RefusesAnIouOutsideItsRange) {
+  EvaluatorConfig config;
+  for (const double iou : {0.0, -0.5, 1.5, std::nan("")}) {
+    config.mutable_voc()->set_iou(iou);
+    const auto status = EvaluatorRegistry::Get().Create(config, OneTruth(10, false)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("evaluator.voc.iou"));
+  }
+}
+
+TEST(VocMetrics, DifficultTruthsAreNeitherRightNorWrong) {
+  EvaluatorContext context = OneTruth(50, false);
+  context.truths[0].objects.push_back(context.truths[0].objects[0]);
+  Annotation& difficult = context.truths[0].objects[1];
+  difficult.box = {100, 100, 150, 150};
+  difficult.difficult = true;
+  const std::vector<PixelDetection> detections = {
+      {{100, 100, 150, 150}, 0.9, 1}, {{100, 100, 150, 150}, 0.8, 1}, {{0, 0, 50, 50}, 0.7, 1}};
+  EXPECT_NEAR(*Judge(Voc(false), context, {{0, detections}}).values[0].second, 1, 1e-12);
+  // The second detection of one truth is wrong.
+  difficult.difficult = false;
+  EXPECT_NEAR(*Judge(Voc(false), context, {{0, detections}}).values[0].second, (1 + 2.0 / 3) / 2,
+              1e-12);
+}
+
+TEST(Bootstrap, IsSeededAndHoldsTheValue) {
+  const Scenes scenes = RandomScenes(8, 60, 2, false);
+  const auto evaluator = MakeEvaluator(Coco(), scenes.context);
+  for (const auto& image : scenes.detections) evaluator->Add(image.image_id, image.detections);
+  BootstrapOptions options;
+  options.resamples = 300;
+  const auto first = BootstrapIntervals(*evaluator, 60, options);
+  const auto again = BootstrapIntervals(*evaluator, 60, options);
+  options.seed = 2;
+  const auto other = BootstrapIntervals(*evaluator, 60, options);
+  const Metrics metrics = evaluator->Compute();
+  ASSERT_EQ(first.size(), metrics.values.size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(first[i].metric, metrics.values[i].first);
+    if (!metrics.values[i].second.has_value()) continue;
+    EXPECT_EQ(first[i].low, again[i].low);
+    EXPECT_EQ(first[i].high, again[i].high);
+    EXPECT_LE(*first[i].low, *metrics.values[i].second);
+    EXPECT_GE(*first[i].high, *metrics.values[i].second);
+  }
+  EXPECT_NE(first[0].low, other[0].low);
+  options.confidence = 0.5;
+  EXPECT_GT(*BootstrapIntervals(*evaluator, 60, options)[0].low, *other[0].low);
+}
+
+TEST(Bootstrap, OfEqualImagesHasNoWidth) {
+  EvaluatorContext context = OneTruth(50, false);
+  std::vector<ImageDetections> detections = {{0, {{{0, 0, 50, 40}, 0.5, 1}}}};
+  for (int i = 1; i < 10; ++i) {
+    context.truths.push_back(context.truths[0]);
+    context.truths.back().image_id = i;
+    detections.push_back({i, detections[0].detections});
+  }
+  const auto evaluator = MakeEvaluator(Coco(), context);
+  for (const auto& image : detections) evaluator->Add(image.image_id, image.detections);
+  const auto intervals = BootstrapIntervals(*evaluator, 10, {});
+  const double ap = *evaluator->Compute().values[0].second;
+  EXPECT_NEAR(*intervals[0].low, ap, 1e-12);
+  EXPECT_NEAR(*intervals[0].high, ap, 1e-12);
+  EXPECT_EQ(intervals[5].metric, "APl");
+  EXPECT_EQ(intervals[5].low, std::nullopt);
+}
+
+TEST(DetectionsJson, HasTheDatasetsIdsAndFixedBytes) {
+  const LabelMap labels = {{"cat", "dog"}, {17, 18}};
+  const std::vector<ImageDetections> images = {{9, {{{1.23456, -0.0001, 11.2345, 20}, 0.1f, 2}}},
+                                               {4, {{{0, 0, 5, 5}, 1, 1}, {{0, 0, 1, 1}, 1e-7, 1}}},
+                                               {5, {}}};
+  const std::string expected =
+      "[\n"
+      "{\"image_id\":4,\"category_id\":17,\"bbox\":[0.000,0.000,5.000,5.000],\"score\":1},\n"
+      "{\"image_id\":4,\"category_id\":17,\"bbox\":[0.000,0.000,1.000,1.000],\"score\":1e-07},\n"
+      "{\"image_id\":9,\"category_id\":18,\"bbox\":[1.235,0.000,10.000,20.000],"
+      "\"score\":0.100000001}\n"
+      "]\n";
+  EXPECT_EQ(DetectionsJson(images, labels), expected);
+  EXPECT_EQ(DetectionsJson({}, labels), "[]\n");
+}
+
+TEST(DetectionsJson, ReadsBackWhatItWrote) {
+  const Scenes scenes = RandomScenes(9, 20, 3, false);
+  const std::string path = testing::TempDir() + "/detections.json";
+  ASSERT_TRUE(WriteDetectionsJson(path, scenes.detections, scenes.context.labels).ok());
+  const auto read = ReadDetectionsJson(path, scenes.context.labels, scenes.context.truths);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->size(), scenes.detections.size());
+  for (size_t i = 0; i < read->size(); ++i) {
+    EXPECT_EQ((*read)[i].image_id, scenes.detections[i].image_id);
+    ASSERT_EQ((*read)[i].detections.size(), scenes.detections[i].detections.size());
+    for (size_t k = 0; k < (*read)[i].detections.size(); ++k) {
+      const PixelDetection& a = (*read)[i].detections[k];
+      const PixelDetection& b = scenes.detections[i].detections[k];
+      EXPECT_EQ(a.label, b.label);
+      EXPECT_NEAR(a.score, b.score, 1e-9);
+      EXPECT_NEAR(a.box.x0, b.box.x0, 5.1e-4);
+      EXPECT_NEAR(a.box.y1, b.box.y1, 1.1e-3);
+    }
+  }
+}
+
+TEST(DetectionsJson, SaysWhichEntryIsWrong) {
+  const LabelMap labels = {{"cat"}, {17}};
+  std::vector<Annotations> truths(1);
+  truths[0].image_id = 4;
+  const std::string path = testing::TempDir() + "/wrong.json";
+  const std::string good =
+      R"({"image_id": 4, "category_id": 17, "bbox": [0, 0, 1, 1], "score": 1})";
+  const auto problem = [&](const std::string& content) {
+    CHECK(WriteFileAtomically(path, content).ok());
+    const auto status = ReadDetectionsJson(path, labels, truths).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << content;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+    return std::string(status.message());
+  };
+  EXPECT_THAT(problem("[1, 2"), HasSubstr("no JSON"));
+  EXPECT_THAT(problem("{}"), HasSubstr("not an array"));
+  EXPECT_THAT(problem("[" + good + ", 7]"), HasSubstr("entry 1: 7 is not an object"));
+  EXPECT_THAT(problem(R"([{"image_id": 4}])"), HasSubstr("no \"category_id\""));
+  EXPECT_THAT(problem(R"([{"image_id": 5, "category_id": 17}])"), HasSubstr("\"image_id\" is 5"));
+  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 1}])"), HasSubstr("\"category_id\" is 1"));
+  EXPECT_THAT(problem(R"([{"image_id": "4", "category_id": 1}])"), HasSubstr("not an integer"));
+  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 17, "bbox": [0, 0, 1]}])"),
+              HasSubstr("[x, y, width, height]"));
+  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 17, "bbox": [9, 9, 1, -1]}])"),
+              HasSubstr("not a corner"));
+  EXPECT_THAT(
+      problem(R"([{"image_id": 4, "category_id": 17, "bbox": [0, 0, 1, 1], "score": null}])"),
+      HasSubstr("\"score\": null"));
+  EXPECT_EQ(ReadDetectionsJson(path + "none", labels, truths).status().code(),
+            absl::StatusCode::kNotFound);
+  ASSERT_TRUE(WriteFileAtomically(path, "[" + good + "]").ok());
+  EXPECT_EQ(ReadDetectionsJson(path, labels, truths)->at(0).detections.size(), 1u);
+}
+
+Metrics SmallMetrics() {
+  Metrics metrics;
+  metrics.values = {{"AP", 0.25}, {"AP50", std::nullopt}};
+  ClassMetrics of_class;
+  of_class.source_id = 18;
+  of_class.name = "\"犬\" <dog>";
+  of_class.values = {{"AP", 1.0 / 3}, {"AP50", std::nullopt}};
+  metrics.per_class = {of_class};
+  return metrics;
+}
+
+TEST(MetricsText, JsonIsOneDocumentWithNulls) {
+  MetricsFacts facts;
+  facts.images = 50;
+  facts.detections = 1234;
+  facts.seconds = 2.5;
+  facts.intervals = {{"AP", 0.2, 0.3}, {"AP50", std::nullopt, std::nullopt}};
+  rapidjson::Document json;
+  json.Parse<rapidjson::kParseFullPrecisionFlag>(MetricsJson(SmallMetrics(), facts).c_str());
+  ASSERT_FALSE(json.HasParseError());
+  EXPECT_EQ(json["metrics"]["AP"].GetDouble(), 0.25);
+  EXPECT_TRUE(json["metrics"]["AP50"].IsNull());
+  EXPECT_EQ(json["per_class"][0]["id"].GetInt(), 18);
+  EXPECT_STREQ(json["per_class"][0]["name"].GetString(), "\"犬\" <dog>");
+  EXPECT_EQ(json["per_class"][0]["AP"].GetDouble(), 1.0 / 3);
+  EXPECT_EQ(json["images"].GetInt(), 50);
+  EXPECT_EQ(json["detections"].GetInt(), 1234);
+  EXPECT_EQ(json["seconds"].GetDouble(), 2.5);
+  EXPECT_EQ(json["intervals"]["AP"][1].GetDouble(), 0.3);
+  json.Parse(MetricsJson(SmallMetrics()).c_str());
+  EXPECT_FALSE(json.HasMember("images"));
+  EXPECT_FALSE(json.HasMember("intervals"));
+}
+
+TEST(MetricsText, TablesShowWhatDoesNotExist) {
+  MetricsFacts facts;
+  facts.images = 50;
+  facts.intervals = {{"AP", 0.2, 0.3}, {"AP50", std::nullopt, std::nullopt}};
+  EXPECT_EQ(MetricsTable(SmallMetrics(), facts),
+            "metric   value  95% interval\n"
+            "-------------------------------\n"
+            "AP      0.2500  0.2000 - 0.3000\n"
+            "AP50       n/a  n/a\n"
+            "\n"
+            "class          AP  AP50\n"
+            "-----------------------\n"
+            "\"犬\" <dog>  0.333   n/a\n"
+            "\n"
+            "50 images\n");
+}
+
+TEST(TextTable, KnowsWideLettersAndMarks) {
+  EXPECT_EQ(DisplayWidth("abc"), 3);
+  EXPECT_EQ(DisplayWidth("犬猫"), 4);
+  EXPECT_EQ(DisplayWidth("кот"), 3);
+  EXPECT_EQ(DisplayWidth("e\xcc\x81"), 1);  // e and a combining acute accent
+  EXPECT_EQ(DisplayWidth("\xf0\x9f\x90\x95"), 2);
+  EXPECT_EQ(DisplayWidth("\xe7"), 1);  // cut off
+}
+
+}  // namespace
+}  // namespace ssd
