@@ -103,8 +103,8 @@ void FillChannels(SsdExtrasOptions& options) {
 void Resolve(Experiment& experiment) {
   ModelConfig& model = *experiment.mutable_model();
   ResolveModelDefaults(model);
-  // The list is as long as the paper's; for more levels the component says what it needs.
-  if (model.anchor_generator().has_ssd()) {
+  // For more levels than the paper's six, the component says what it needs.
+  if (model.anchor_generator().has_ssd() && model.num_levels() <= 6) {
     FillLevels(*model.mutable_anchor_generator()->mutable_ssd());
   }
   if (model.neck().has_ssd_extras()) FillChannels(*model.mutable_neck()->mutable_ssd_extras());
