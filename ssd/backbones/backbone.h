@@ -17,8 +17,8 @@ struct BackboneContext {};
 // does not decide how many maps predict boxes: that is the neck's job.
 class Backbone : public torch::nn::Module {
  public:
-  // images: [B, 3, H, W] floating point, normalised. Returns one [B, c_k, h_k, w_k] for each spec of
-  // OutputSpecs({H, W}).
+  // images: [B, 3, H, W] floating point, normalised. Returns one [B, c_k, h_k, w_k] for each spec
+  // of OutputSpecs({H, W}).
   virtual std::vector<Tensor> Forward(const Tensor& images) = 0;
 
   // What Forward yields for images of the given size, without running it.

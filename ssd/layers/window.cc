@@ -13,14 +13,14 @@ int64_t OutputSize(const Window& window, int64_t size) {
 }  // namespace
 
 FeatureSpec ImageSpec(ImageSize size) {
-  return {/*channels=*/3,
-          size.height,
-          size.width,
-          /*stride_y=*/1,
-          /*stride_x=*/1,
-          /*first_center_y=*/0.5,
-          /*first_center_x=*/0.5,
-          /*receptive_field=*/1};
+  FeatureSpec spec;
+  spec.channels = 3;
+  spec.height = size.height;
+  spec.width = size.width;
+  spec.stride_y = spec.stride_x = 1;
+  spec.first_center_y = spec.first_center_x = 0.5;
+  spec.receptive_field = 1;
+  return spec;
 }
 
 FeatureSpec MoveWindow(const Window& window, const FeatureSpec& input, int64_t channels) {

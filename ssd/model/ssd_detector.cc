@@ -170,6 +170,15 @@ ImageSize SsdDetector::input_size() const {
 
 void SsdDetector::to(torch::Device device, bool non_blocking) {
   torch::nn::Module::to(device, non_blocking);
+  MoveConstants(device, non_blocking);
+}
+
+void SsdDetector::to(torch::Device device, torch::Dtype dtype, bool non_blocking) {
+  torch::nn::Module::to(device, dtype, non_blocking);
+  MoveConstants(device, non_blocking);
+}
+
+void SsdDetector::MoveConstants(torch::Device device, bool non_blocking) {
   for (Tensor* tensor : {&anchors_.boxes, &mean_, &std_}) {
     *tensor = tensor->to(device, non_blocking);
   }

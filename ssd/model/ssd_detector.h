@@ -66,10 +66,14 @@ class SsdDetector : public torch::nn::Module {
 
   // Moves what is no parameter along with the parameters.
   void to(torch::Device device, bool non_blocking = false) override;
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false) override;
   using torch::nn::Module::to;
 
  private:
   SsdDetector() = default;
+
+  // The tensors that are no parameters; they stay float32.
+  void MoveConstants(torch::Device device, bool non_blocking);
 
   ModelConfig config_;
   int64_t num_classes_ = 0;

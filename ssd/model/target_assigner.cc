@@ -19,8 +19,8 @@ Targets AssignTargets(const Matcher& matcher, const BoxCoder& box_coder, const T
   const Tensor matched_labels = rows.labels.gather(1, row);
   Targets targets;
   targets.labels =
-      at::where(matches >= 0, matched_labels,
-                at::where(matches == Matcher::kIgnored, matched_labels.new_full({}, -1),
+      at::where(matches.ge(0), matched_labels,
+                at::where(matches.eq(Matcher::kIgnored), matched_labels.new_full({}, -1),
                           matched_labels.new_zeros({})));
   targets.boxes = rows.boxes.gather(1, row.unsqueeze(-1).expand({-1, -1, 4}));
   targets.box_codes = box_coder.Encode(targets.boxes, anchors.boxes);

@@ -1,0 +1,140 @@
+#include "ssd/model/detector.h"
+
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ssd/core/status_macros.h"
+#include "ssd/model/model_file.h"
+#include "ssd/model/ssd_detector.h"
+
+namespace ssd {
+namespace {
+
+absl::Status CheckDevice(at::Device device) {
+  if (device.is_cpu()) return absl::OkStatus();
+  const int64_t count =
+      at::globalContext().hasCUDA() && device.is_cuda()
+          ? static_cast<int64_t>(c10::impl::getDeviceGuardImpl(device.type())->deviceCount())
+          : 0;
+  if (count > std::max<int64_t>(device.index(), 0)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("device ", device.str(), ": not there; this program sees ", count,
+                   " CUDA devices; use cpu, or a program built with --config=cuda"));
+}
+
+// `image` as the network's input, in the memory of `destination`.
+absl::Status Prepare(const cv::Mat& image, cv::Mat& destination) {
+  if (image.empty()) {
+    return absl::InvalidArgumentError("the image is empty (was the file read?)");
+  }
+  cv::Mat rgb;
+  switch (image.type()) {
+    case CV_8UC3:
+      cv::cvtColor(image, rgb, cv::COLOR_BGR2RGB);
+      break;
+    case CV_8UC1:
+      cv::cvtColor(image, rgb, cv::COLOR_GRAY2RGB);
+      break;
+    case CV_8UC4:
+      cv::cvtColor(image, rgb, cv::COLOR_BGRA2RGB);
+      break;
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("the image is of OpenCV type ", cv::typeToString(image.type()),
+                       "; it must be CV_8UC3 (BGR), CV_8UC1 or CV_8UC4"));
+  }
+  cv::resize(rgb, destination, destination.size(), 0, 0, cv::INTER_LINEAR);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Detector::Detector(std::shared_ptr<SsdDetector> network, LabelMap labels, at::Device device)
+    : network_(std::move(network)), labels_(std::move(labels)), device_(device) {}
+
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+Detector::~Detector() = default;
+
+absl::StatusOr<Detector> Detector::Load(const std::string& path, at::Device device) {
+  SSD_RETURN_IF_ERROR(CheckDevice(device));
+  SSD_ASSIGN_OR_RETURN(SavedModel model, LoadModel(path));
+  model.detector->to(device);
+  // As the images are: else every convolution would lay out its weights anew at every call.
+  for (Tensor& parameter : model.detector->parameters()) {
+    parameter.set_requires_grad(false);
+    if (parameter.dim() != 4) continue;
+    parameter.set_data(parameter.variable_data().contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  return Detector(std::move(model.detector), std::move(model.labels), device);
+}
+
+ImageSize Detector::input_size() const { return network_->input_size(); }
+
+absl::StatusOr<std::vector<Detection>> Detector::Detect(const cv::Mat& image) const {
+  auto batch = DetectBatch(absl::MakeConstSpan(&image, 1));
+  if (!batch.ok()) return batch.status();
+  return std::move(batch->front());
+}
+
+absl::StatusOr<std::vector<std::vector<Detection>>> Detector::DetectBatch(
+    absl::Span<const cv::Mat> images) const {
+  std::vector<std::vector<Detection>> results(images.size());
+  if (images.empty()) return results;
+  at::NoGradGuard no_grad;
+  const ImageSize input = input_size();
+  const int64_t batch_size = static_cast<int64_t>(images.size());
+  const Tensor batch =
+      at::empty({batch_size, 3, input.height, input.width},
+                at::TensorOptions(at::kByte).memory_format(at::MemoryFormat::ChannelsLast));
+  uint8_t* const pixels = batch.mutable_data_ptr<uint8_t>();
+  for (int64_t i = 0; i < batch_size; ++i) {
+    cv::Mat view(static_cast<int>(input.height), static_cast<int>(input.width), CV_8UC3,
+                 pixels + i * input.height * input.width * 3);
+    const absl::Status prepared = Prepare(images[i], view);
+    if (!prepared.ok()) {
+      return absl::Status(
+          prepared.code(),
+          absl::StrCat(batch_size > 1 ? absl::StrCat("image ", i, ": ") : "", prepared.message()));
+    }
+  }
+
+  const Detections found = network_->Detect(network_->Forward(batch.to(device_)));
+  const Tensor boxes = found.boxes.to(at::kCPU).contiguous();
+  const Tensor scores = found.scores.to(at::kCPU).contiguous();
+  const Tensor labels = found.labels.to(at::kCPU).contiguous();
+  const Tensor counts = found.counts.to(at::kCPU).contiguous();
+  const auto box_of = boxes.accessor<float, 3>();
+  const auto score_of = scores.accessor<float, 2>();
+  const auto label_of = labels.accessor<int64_t, 2>();
+  const auto count_of = counts.accessor<int64_t, 1>();
+  for (int64_t i = 0; i < batch_size; ++i) {
+    const ImageSize size = {images[i].rows, images[i].cols};
+    const Geometry geometry = Geometry::Identity(size).Resized(input);
+    const double height = static_cast<double>(input.height);
+    const double width = static_cast<double>(input.width);
+    for (int64_t k = 0; k < count_of[i]; ++k) {
+      const PixelBox in_view = {box_of[i][k][0] * width, box_of[i][k][1] * height,
+                                box_of[i][k][2] * width, box_of[i][k][3] * height};
+      Detection detection;
+      detection.box = Clip(geometry.ToOriginal(in_view), size);
+      // Where the post-processor does not clip, a box may lie outside altogether.
+      if (detection.box.width() <= 0 || detection.box.height() <= 0) continue;
+      detection.label = label_of[i][k];
+      detection.class_name = labels_.names[static_cast<size_t>(detection.label - 1)];
+      detection.score = score_of[i][k];
+      results[static_cast<size_t>(i)].push_back(std::move(detection));
+    }
+  }
+  return results;
+}
+
+}  // namespace ssd
