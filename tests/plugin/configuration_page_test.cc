@@ -32,11 +32,10 @@ std::vector<std::string> Blocks() {
 // Writes an example where its base lies as the example has it.
 std::string Write(const std::string& name, const std::string& text) {
   const std::string folder = ::testing::TempDir() + "/sweeps";
-  std::filesystem::create_directories(folder);
-  std::filesystem::copy("experiments/quickstart", ::testing::TempDir() + "/quickstart",
-                        std::filesystem::copy_options::overwrite_existing);
-  std::filesystem::copy("experiments/sweeps", folder,
-                        std::filesystem::copy_options::overwrite_existing);
+  constexpr auto kCopy =
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing;
+  std::filesystem::copy("experiments/quickstart", ::testing::TempDir() + "/quickstart", kCopy);
+  std::filesystem::copy("experiments/sweeps", folder, kCopy);
   EXPECT_TRUE(WriteFileAtomically(folder + "/" + name, text).ok());
   return folder + "/" + name;
 }
@@ -54,8 +53,9 @@ TEST(ConfigurationPage, TheExperimentDoesWhatItsCommentsSay) {
 }
 
 TEST(ConfigurationPage, TheOverridesApplyInOrder) {
+  const std::string block = Blocks()[1];
   std::vector<std::string> overrides;
-  for (absl::string_view line : absl::StrSplit(Blocks()[1], '\n', absl::SkipEmpty())) {
+  for (absl::string_view line : absl::StrSplit(block, '\n', absl::SkipEmpty())) {
     overrides.emplace_back(line.substr(0, line.find("  ")));
   }
   ASSERT_EQ(overrides.size(), 7u);
