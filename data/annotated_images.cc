@@ -1,0 +1,36 @@
+#include "data/annotated_images.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "data/digest.h"
+#include "data/image_file.h"
+#include "ssd/core/logging.h"
+
+namespace ssd {
+
+AnnotatedImages::AnnotatedImages(std::string folder, std::vector<Annotations> images,
+                                 LabelMap labels)
+    : folder_(std::move(folder)), images_(std::move(images)), labels_(std::move(labels)) {}
+
+absl::StatusOr<Annotations> AnnotatedImages::GetAnnotations(int64_t index) const {
+  CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
+  return images_[index];
+}
+
+absl::StatusOr<Sample> AnnotatedImages::Get(int64_t index) const {
+  CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
+  const Annotations& truth = images_[index];
+  const std::string path = (std::filesystem::path(folder_) / truth.file_name).string();
+  return Sample{LazyImage(ImageFileOfSize(path, truth.size)), Geometry::Identity(truth.size),
+                truth};
+}
+
+std::string AnnotatedImages::Fingerprint() const {
+  Digest digest;
+  digest.AddLabels(labels_);
+  for (const Annotations& image : images_) digest.AddAnnotations(image);
+  return digest.Hex();
+}
+
+}  // namespace ssd

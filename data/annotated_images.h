@@ -1,0 +1,36 @@
+#ifndef DATA_ANNOTATED_IMAGES_H_
+#define DATA_ANNOTATED_IMAGES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "data/dataset.h"
+
+namespace ssd {
+
+// A dataset with its annotations in memory and its images in files below a folder, as most
+// published sets are once their annotation files are read. Does not read annotation files.
+class AnnotatedImages : public Dataset {
+ public:
+  // images[i].file_name is below `folder`; images[i].size is the file's after EXIF orientation.
+  AnnotatedImages(std::string folder, std::vector<Annotations> images, LabelMap labels);
+
+  int64_t size() const override { return static_cast<int64_t>(images_.size()); }
+  const LabelMap& labels() const override { return labels_; }
+  absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override;
+  // Touches no file: errors of the image are those of decoding it.
+  absl::StatusOr<Sample> Get(int64_t index) const override;
+  std::string Fingerprint() const override;
+
+ private:
+  const std::string folder_;
+  const std::vector<Annotations> images_;
+  const LabelMap labels_;
+};
+
+}  // namespace ssd
+
+#endif  // DATA_ANNOTATED_IMAGES_H_

@@ -1,0 +1,56 @@
+#include "data/dataset.h"
+
+#include <utility>
+
+#include "data/digest.h"
+#include "data/subset_indices.h"
+#include "ssd/core/logging.h"
+#include "ssd/core/status_macros.h"
+
+namespace ssd {
+namespace {
+
+// Some images of another dataset, with its labels and ids.
+class SubsetOfDataset : public Dataset {
+ public:
+  SubsetOfDataset(std::unique_ptr<Dataset> whole, std::vector<int64_t> indices)
+      : whole_(std::move(whole)), indices_(std::move(indices)) {}
+
+  int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  const LabelMap& labels() const override { return whole_->labels(); }
+
+  absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
+    return whole_->GetAnnotations(InWhole(index));
+  }
+  absl::StatusOr<Sample> Get(int64_t index) const override { return whole_->Get(InWhole(index)); }
+
+  std::string Fingerprint() const override {
+    Digest digest;
+    digest.AddBytes(whole_->Fingerprint());
+    for (const int64_t index : indices_) digest.AddInteger(index);
+    return digest.Hex();
+  }
+
+ private:
+  int64_t InWhole(int64_t index) const {
+    CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
+    return indices_[index];
+  }
+
+  const std::unique_ptr<Dataset> whole_;
+  const std::vector<int64_t> indices_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Dataset>> CreateDataset(const DatasetConfig& config,
+                                                       const DatasetContext& context) {
+  SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> whole,
+                       DatasetRegistry::Get().Create(config, context));
+  if (!config.has_subset()) return whole;
+  SSD_ASSIGN_OR_RETURN(std::vector<int64_t> indices,
+                       SubsetIndices(whole->size(), config.subset(), "subset", "images"));
+  return std::make_unique<SubsetOfDataset>(std::move(whole), std::move(indices));
+}
+
+}  // namespace ssd
