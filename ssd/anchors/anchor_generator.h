@@ -22,8 +22,9 @@ class AnchorGenerator {
   // Boxes a cell, per level; num_levels entries.
   virtual std::vector<int64_t> AnchorsPerCell() const = 0;
 
-  // All anchors of a network whose maps are `levels` (num_levels of them) and whose input is `input`:
-  // [A, 4] f32 (cx, cy, w, h) in units of the input, on the CPU, ordered by level, row, column, shape.
+  // All anchors of a network whose maps are `levels` (num_levels of them) and whose input is
+  // `input`: [A, 4] f32 (cx, cy, w, h) in units of the input, on the CPU, ordered by level, row,
+  // column, shape.
   virtual Anchors Generate(absl::Span<const FeatureSpec> levels, ImageSize input) const = 0;
 };
 
@@ -31,7 +32,7 @@ using AnchorGeneratorRegistry = Registry<AnchorGenerator, AnchorGeneratorContext
 
 }  // namespace ssd
 
-#define SSD_REGISTER_ANCHOR_GENERATOR(Options, Component)                                          \
+#define SSD_REGISTER_ANCHOR_GENERATOR(Options, Component) \
   SSD_REGISTER_COMPONENT_(::ssd::AnchorGenerator, ::ssd::AnchorGeneratorContext, Options, Component)
 
 #endif  // SSD_ANCHORS_ANCHOR_GENERATOR_H_

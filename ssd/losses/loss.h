@@ -28,8 +28,8 @@ class Loss {
  public:
   virtual ~Loss() = default;
 
-  // Finite when nothing matches. Computed in float32 whatever the predictions' type (float64 stays);
-  // never synchronises with the host.
+  // Finite when nothing matches. Computed in float32 whatever the predictions' type (float64
+  // stays); never synchronises with the host.
   virtual Losses Compute(const Predictions& predictions, const Targets& targets,
                          const BoxDecoder& decode, LossDetail* per_anchor = nullptr) const = 0;
 };

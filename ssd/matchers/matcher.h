@@ -17,8 +17,8 @@ class Matcher {
 
   virtual ~Matcher() = default;
 
-  // Returns [B, A] i64 on the truth's device: a row of the truth (0..G-1), kUnmatched (background) or
-  // kIgnored (takes no part in the loss). Padding (label 0) and truths with `ignore` are never
+  // Returns [B, A] i64 on the truth's device: a row of the truth (0..G-1), kUnmatched (background)
+  // or kIgnored (takes no part in the loss). Padding (label 0) and truths with `ignore` are never
   // matched. Independent between images; never synchronises with the host.
   virtual Tensor Match(const Truth& truth, const Anchors& anchors) const = 0;
 };

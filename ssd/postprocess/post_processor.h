@@ -11,8 +11,8 @@ struct PostProcessorContext {
   int64_t num_classes = 0;  // C; > 0
 };
 
-// Turns decoded boxes and class logits into final detections. Does not decode, and does not map back
-// to the original image.
+// Turns decoded boxes and class logits into final detections. Does not decode, and does not map
+// back to the original image.
 class PostProcessor {
  public:
   virtual ~PostProcessor() = default;

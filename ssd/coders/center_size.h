@@ -1,0 +1,40 @@
+#ifndef SSD_CODERS_CENTER_SIZE_H_
+#define SSD_CODERS_CENTER_SIZE_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "ssd/coders/box_coder.h"
+
+namespace ssd {
+
+// Centre offsets and log sizes relative to the anchor d (Liu et al., arXiv:1512.02325, equation 2;
+// the variances v are Caffe's):
+//
+//   g_cx = (t_cx - d_cx) / (d_w v_c),   g_cy = (t_cy - d_cy) / (d_h v_c)
+//   g_w  = log(t_w / d_w) / v_s,        g_h  = log(t_h / d_h) / v_s
+//
+// Decode does not clamp the sizes: codes beyond 88 / v_s overflow to infinity. float64 stays;
+// every other type is computed and returned in float32.
+//
+//   box_coder { center_size { center_variance: 0.1 size_variance: 0.2 } }
+class CenterSizeBoxCoder final : public BoxCoder {
+ public:
+  // \error InvalidArgument if a variance is not positive and finite.
+  static absl::StatusOr<std::unique_ptr<BoxCoder>> Create(const CenterSizeOptions& options,
+                                                          const BoxCoderContext& context);
+
+  Tensor Encode(const Tensor& boxes, const Tensor& anchors) const override;
+  Tensor Decode(const Tensor& codes, const Tensor& anchors) const override;
+
+ private:
+  CenterSizeBoxCoder(double center_variance, double size_variance)
+      : center_variance_(center_variance), size_variance_(size_variance) {}
+
+  double center_variance_;
+  double size_variance_;
+};
+
+}  // namespace ssd
+
+#endif  // SSD_CODERS_CENTER_SIZE_H_

@@ -1,0 +1,86 @@
+#include "ssd/coders/center_size.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ssd/core/boxes.h"
+#include "ssd/core/text_proto.h"
+#include "tests/golden/golden.h"
+
+namespace ssd {
+namespace {
+
+absl::StatusOr<std::unique_ptr<BoxCoder>> Create(const std::string& options) {
+  BoxCoderConfig config;
+  const absl::Status status = ParseTextProto("center_size {" + options + "}", "test", config);
+  EXPECT_TRUE(status.ok()) << status;
+  return BoxCoderRegistry::Get().Create(config, {});
+}
+
+std::unique_ptr<BoxCoder> Coder(const std::string& options = "") { return *Create(options); }
+
+TEST(CenterSize, EqualsPeers) {
+  const auto& file = golden::File("boxcoder.json");
+  // In float32 from corners, as the peers: the differences of nearby numbers in a code are then the
+  // same.
+  const at::Tensor anchors = CentersFromCorners(golden::Numbers(file["priors"]).to(at::kFloat));
+  const at::Tensor truths = golden::Numbers(file["gt"]).to(at::kFloat);
+  const at::Tensor codes = golden::Numbers(file["loc"]).to(at::kFloat);
+  const at::Tensor encoded = Coder()->Encode(truths, anchors);
+  for (const char* peer : {"caffe_center_size", "amdegroot", "torchvision_w10_10_5_5", "lufficc"}) {
+    golden::ExpectNear(encoded, golden::Numbers(file["encode"][peer]),
+                       std::string("encode/") + peer);
+  }
+  const at::Tensor decoded = Coder()->Decode(codes, anchors);
+  for (const char* peer : {"caffe_center_size", "amdegroot", "torchvision_w10_10_5_5"}) {
+    at::Tensor mine = decoded;
+    at::Tensor theirs = golden::Numbers(file["decode"][peer]);
+    if (std::string(peer) == "torchvision_w10_10_5_5") {
+      // torchvision clamps the log sizes of rows 2 and 3.
+      mine = at::cat({mine.narrow(0, 0, 2), mine.narrow(0, 4, 28)});
+      theirs = at::cat({theirs.narrow(0, 0, 2), theirs.narrow(0, 4, 28)});
+    }
+    golden::ExpectNear(mine, theirs, std::string("decode/") + peer);
+  }
+  golden::ExpectNear(decoded.clamp(0, 1), golden::Numbers(file["decode_caffe_clip"]),
+                     "decode/caffe_clip");
+}
+
+TEST(CenterSize, VariancesScaleTheCodes) {
+  at::manual_seed(1);
+  const at::Tensor anchors = at::rand({9, 4}, at::kDouble) + 0.1;
+  const at::Tensor boxes = CornersFromCenters(at::rand({9, 4}, at::kDouble) + 0.1);
+  const at::Tensor plain = Coder("center_variance: 1 size_variance: 1")->Encode(boxes, anchors);
+  const at::Tensor divided =
+      Coder("center_variance: 0.5 size_variance: 0.25")->Encode(boxes, anchors);
+  EXPECT_TRUE(at::allclose(divided, plain * at::tensor({2.0, 2.0, 4.0, 4.0}, at::kDouble)));
+}
+
+TEST(CenterSize, DegenerateBoxesEncodeFinitely) {
+  const at::Tensor anchors = at::tensor({0.5f, 0.5f, 0.2f, 0.2f}).view({1, 4});
+  const at::Tensor boxes =
+      at::tensor({0.3f, 0.3f, 0.3f, 0.3f, 0.6f, 0.6f, 0.2f, 0.2f}).view({2, 1, 4});
+  EXPECT_TRUE(at::isfinite(Coder()->Encode(boxes, anchors)).all().item<bool>());
+}
+
+TEST(CenterSize, HalfTypesAreDecodedInFloat32) {
+  const at::Tensor anchors = at::tensor({0.513f, 0.507f, 0.2f, 0.2f}).view({1, 4});
+  const at::Tensor codes = at::zeros({3, 1, 4}, at::kBFloat16);
+  const at::Tensor boxes = Coder()->Decode(codes, anchors);
+  EXPECT_EQ(boxes.scalar_type(), at::kFloat);
+  EXPECT_TRUE(at::allclose(boxes[2], CornersFromCenters(anchors), 0, 1e-7));
+}
+
+TEST(CenterSize, BadOptionsNameTheField) {
+  for (const char* options :
+       {"center_variance: 0", "center_variance: nan", "size_variance: -1", "size_variance: inf"}) {
+    const absl::Status status = Create(options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
+    EXPECT_NE(status.message().find("box_coder.center_size."), std::string::npos) << status;
+  }
+}
+
+}  // namespace
+}  // namespace ssd

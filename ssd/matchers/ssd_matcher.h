@@ -1,0 +1,49 @@
+#ifndef SSD_MATCHERS_SSD_MATCHER_H_
+#define SSD_MATCHERS_SSD_MATCHER_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "ssd/matchers/matcher.h"
+
+namespace ssd {
+
+// The paper's matching (Liu et al., arXiv:1512.02325, section 2.2, "Matching strategy") by the
+// rules of Caffe's MatchBBox:
+//
+//   1. As long as there are pairs of a free truth and a free anchor with IoU > 1e-6, the pair of
+//      highest IoU is matched, one to one; ties go to the lowest anchor, then the lowest truth.
+//   2. Every anchor left takes its truth of highest IoU (ties: the lowest) if that is >=
+//   positive_iou.
+//
+// So each truth that overlaps a free anchor gets one, also where several truths want the same
+// anchor; torchvision and others let the last truth take it. No anchor is kIgnored: those over an
+// ignored truth are background.
+//
+//   matcher { ssd { positive_iou: 0.5 } }
+class SsdMatcher final : public Matcher {
+ public:
+  // \error InvalidArgument if positive_iou is not in (0, 1].
+  static absl::StatusOr<std::unique_ptr<Matcher>> Create(const SsdMatcherOptions& options,
+                                                         const MatcherContext& context);
+
+  Tensor Match(const Truth& truth, const Anchors& anchors) const override;
+
+ private:
+  explicit SsdMatcher(float positive_iou) : positive_iou_(positive_iou) {}
+
+  float positive_iou_;
+};
+
+// The two ways of Match; equal results. truth and anchors as there, corners [A, 4] of the anchors.
+
+// For the CPU, parallel over images: loops over memory that never build [G, A] and skip padding.
+Tensor MatchOnCpu(const Truth& truth, const Tensor& anchor_corners, float positive_iou);
+
+// For any device, by tensor operations whose number depends on G alone, without a synchronisation
+// with the host. Holds a few [B, G, A] int64 tensors at a time. A < 2^20, G < 2^13.
+Tensor MatchByTensorOps(const Truth& truth, const Tensor& anchor_corners, float positive_iou);
+
+}  // namespace ssd
+
+#endif  // SSD_MATCHERS_SSD_MATCHER_H_

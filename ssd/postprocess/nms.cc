@@ -1,0 +1,76 @@
+#include "ssd/postprocess/nms.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "ssd/core/logging.h"
+
+namespace ssd {
+
+GreedySuppression::GreedySuppression(int64_t num_labels, float iou_threshold)
+    : kept_(num_labels), iou_threshold_(iou_threshold) {}
+
+bool GreedySuppression::Offer(int64_t label, const Corners& box) {
+  Kept& kept = kept_[label];
+  const float area = BoxArea(box);
+  for (const Group& group : kept.groups) {
+    int suppressed = 0;
+#pragma omp simd reduction(| : suppressed)
+    for (int i = 0; i < 8; ++i) {
+      suppressed |= Iou(box.x0, box.y0, box.x1, box.y1, area, group.x0[i], group.y0[i], group.x1[i],
+                        group.y1[i], group.area[i]) > iou_threshold_;
+    }
+    if (suppressed) return false;
+  }
+  const int64_t lane = kept.count % 8;
+  if (lane == 0) kept.groups.push_back(Group());
+  Group& group = kept.groups.back();
+  group.x0[lane] = box.x0;
+  group.y0[lane] = box.y0;
+  group.x1[lane] = box.x1;
+  group.y1[lane] = box.y1;
+  group.area[lane] = area;
+  ++kept.count;
+  return true;
+}
+
+at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold) {
+  return BatchedNms(boxes, scores, at::zeros({boxes.size(0)}, at::kLong), iou_threshold);
+}
+
+at::Tensor BatchedNms(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& labels,
+                      double iou_threshold) {
+  const int64_t count = boxes.size(0);
+  CHECK_EQ(scores.numel(), count);
+  CHECK_EQ(labels.numel(), count);
+  const at::Tensor host_boxes = boxes.to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor host_scores = scores.to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor host_labels = labels.to(at::kCPU, at::kLong).contiguous();
+  const float* const box = host_boxes.const_data_ptr<float>();
+  const float* const score = host_scores.const_data_ptr<float>();
+  const int64_t* const label = host_labels.const_data_ptr<int64_t>();
+
+  std::vector<int64_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [score](int64_t a, int64_t b) { return score[a] > score[b]; });
+  int64_t num_labels = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    CHECK_GE(label[i], 0);
+    num_labels = std::max(num_labels, label[i] + 1);
+  }
+  GreedySuppression suppression(num_labels, static_cast<float>(iou_threshold));
+  int64_t kept = 0;
+  for (const int64_t i : order) {
+    const float* const b = box + 4 * i;
+    if (suppression.Offer(label[i], {b[0], b[1], b[2], b[3]})) order[kept++] = i;
+  }
+  const at::Tensor result = at::empty({kept}, at::kLong);
+  std::copy_n(order.begin(), kept, result.mutable_data_ptr<int64_t>());
+  return result.to(boxes.device());
+}
+
+}  // namespace ssd

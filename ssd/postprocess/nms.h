@@ -1,0 +1,51 @@
+#ifndef SSD_POSTPROCESS_NMS_H_
+#define SSD_POSTPROCESS_NMS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "ssd/core/boxes.h"
+
+// Greedy non-maximum suppression: boxes are visited from the best score down (ties: the lower index
+// first), and one is kept unless its IoU with a kept box of its label is above the threshold. IoU
+// at the threshold is kept, as are boxes without area. Does not filter by score and does not clip.
+namespace ssd {
+
+// The rule itself, for boxes that are offered best first; on the CPU. Cost: an IoU, eight at a
+// time, with each kept box of the same label.
+class GreedySuppression {
+ public:
+  // Labels are 0..num_labels-1. iou_threshold: in [0, 1].
+  GreedySuppression(int64_t num_labels, float iou_threshold);
+
+  // True if the box is kept.
+  bool Offer(int64_t label, const Corners& box);
+
+ private:
+  // Kept boxes in groups of eight; lanes without a box overlap nothing.
+  struct Group {
+    float x0[8], y0[8], x1[8], y1[8], area[8];
+  };
+  struct Kept {
+    std::vector<Group> groups;
+    int64_t count = 0;
+  };
+
+  std::vector<Kept> kept_;
+  float iou_threshold_;
+};
+
+// The indices [K] i64 of the boxes that are kept, best first. boxes: [N, 4] f32 corners in any
+// unit; scores: [N] f32. On the boxes' device, where CUDA input is copied to the host and the
+// result back.
+at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold);
+
+// The same within each label: labels [N] i64, >= 0.
+at::Tensor BatchedNms(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& labels,
+                      double iou_threshold);
+
+}  // namespace ssd
+
+#endif  // SSD_POSTPROCESS_NMS_H_

@@ -1,0 +1,475 @@
+// What every registered anchor generator, matcher, box coder, loss and post-processor keeps, with
+// its default options: a component is tested here from the day it is registered.
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "ssd/anchors/anchor_generator.h"
+#include "ssd/coders/box_coder.h"
+#include "ssd/core/boxes.h"
+#include "ssd/losses/loss.h"
+#include "ssd/matchers/matcher.h"
+#include "ssd/postprocess/post_processor.h"
+
+namespace ssd {
+namespace {
+
+// A family's config that names the component of this options type, with its defaults.
+template <typename Config>
+Config ConfigOf(const std::string& options_name) {
+  using google::protobuf::FieldDescriptor;
+  const google::protobuf::Descriptor* const family = Config::descriptor();
+  std::vector<const FieldDescriptor*> fields;
+  family->file()->pool()->FindAllExtensions(family, &fields);
+  for (int i = 0; i < family->field_count(); ++i) fields.push_back(family->field(i));
+  Config config;
+  for (const FieldDescriptor* field : fields) {
+    if (field->message_type() != nullptr && field->message_type()->full_name() == options_name) {
+      config.GetReflection()->MutableMessage(&config, field);
+    }
+  }
+  return config;
+}
+
+template <typename Families, typename Config, typename Context>
+auto Create(const std::string& options_name, const Context& context) {
+  auto component = Families::Get().Create(ConfigOf<Config>(options_name), context);
+  EXPECT_TRUE(component.ok()) << component.status();
+  return *std::move(component);
+}
+
+std::vector<at::Device> Devices() {
+  std::vector<at::Device> devices = {at::kCPU};
+  if (at::hasCUDA()) devices.emplace_back(at::kCUDA, 0);
+  return devices;
+}
+
+std::string TestName(const ::testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  for (char& c : name) c = c == '.' ? '_' : c;
+  return name;
+}
+
+std::vector<FeatureSpec> Maps(const std::vector<std::pair<int64_t, int64_t>>& sizes) {
+  std::vector<FeatureSpec> specs;
+  for (const auto& [height, width] : sizes) {
+    FeatureSpec spec;
+    spec.height = height;
+    spec.width = width;
+    spec.stride_y = 300.0 / static_cast<double>(height);
+    spec.stride_x = 300.0 / static_cast<double>(width);
+    spec.first_center_y = spec.stride_y / 2;
+    spec.first_center_x = spec.stride_x / 2;
+    specs.push_back(spec);
+  }
+  return specs;
+}
+
+// A grid of anchors of several sizes, as SSD's.
+Anchors GridAnchors() {
+  std::vector<Tensor> boxes;
+  Anchors anchors;
+  for (const int64_t cells : {8, 4, 2, 1}) {
+    const Tensor center = (at::arange(cells, at::kFloat) + 0.5) / cells;
+    const Tensor y = center.view({cells, 1, 1}).expand({cells, cells, 3});
+    const Tensor x = center.view({1, cells, 1}).expand({cells, cells, 3});
+    const Tensor w = at::tensor({1.0f, 1.4f, 0.7f}).expand({cells, cells, 3}) / cells;
+    const Tensor h = at::tensor({1.0f, 0.7f, 1.4f}).expand({cells, cells, 3}) / cells;
+    boxes.push_back(at::stack({x, y, w, h}, -1).view({-1, 4}));
+    anchors.per_level.push_back(boxes.back().size(0));
+  }
+  anchors.boxes = at::cat(boxes);
+  return anchors;
+}
+
+Tensor RandomCorners(at::IntArrayRef shape) {
+  std::vector<int64_t> pairs = shape.vec();
+  pairs.push_back(2);
+  const Tensor low = at::rand(pairs) * 0.8;
+  return at::cat({low, low + at::rand(pairs) * 0.5 + 0.05}, -1);
+}
+
+Truth RandomTruth(int64_t batch, int64_t padded) {
+  Truth truth;
+  truth.boxes = RandomCorners({batch, padded});
+  truth.labels = at::randint(0, 4, {batch, padded}, at::kLong);
+  truth.ignore = at::rand({batch, padded}) < 0.2;
+  return truth;
+}
+
+Truth To(const Truth& truth, at::Device device) {
+  return {truth.boxes.to(device), truth.labels.to(device), truth.ignore.to(device)};
+}
+
+Truth Image(const Truth& truth, int64_t b) {
+  return {truth.boxes.narrow(0, b, 1), truth.labels.narrow(0, b, 1), truth.ignore.narrow(0, b, 1)};
+}
+
+using AnchorGeneratorContract = ::testing::TestWithParam<std::string>;
+
+TEST_P(AnchorGeneratorContract, GeneratesWhatItCounts) {
+  const std::vector<std::vector<std::pair<int64_t, int64_t>>> pyramids = {
+      {{7, 7}}, {{38, 38}, {19, 19}, {10, 10}, {5, 5}, {3, 3}, {1, 1}}, {{6, 9}, {3, 5}, {1, 1}}};
+  for (const auto& sizes : pyramids) {
+    const std::vector<FeatureSpec> levels = Maps(sizes);
+    const auto generator = Create<AnchorGeneratorRegistry, AnchorGeneratorConfig>(
+        GetParam(), AnchorGeneratorContext{static_cast<int64_t>(levels.size())});
+    const std::vector<int64_t> per_cell = generator->AnchorsPerCell();
+    ASSERT_EQ(per_cell.size(), levels.size());
+    const Anchors anchors = generator->Generate(levels, {300, 300});
+    ASSERT_EQ(anchors.per_level.size(), levels.size());
+    int64_t total = 0;
+    for (size_t k = 0; k < levels.size(); ++k) {
+      EXPECT_GT(per_cell[k], 0);
+      EXPECT_EQ(anchors.per_level[k], per_cell[k] * levels[k].height * levels[k].width);
+      total += anchors.per_level[k];
+    }
+    ASSERT_EQ(anchors.boxes.sizes(), at::IntArrayRef({total, 4}));
+    EXPECT_EQ(anchors.boxes.scalar_type(), at::kFloat);
+    EXPECT_TRUE(at::isfinite(anchors.boxes).all().item<bool>());
+    EXPECT_GT(anchors.boxes.narrow(1, 2, 2).min().item<float>(), 0);
+    EXPECT_TRUE(at::equal(generator->Generate(levels, {300, 300}).boxes, anchors.boxes));
+    // Row, column, then shape: the first row's centres do not move down, and a cell's stay
+    // together.
+    for (int64_t i = 1; i < per_cell[0]; ++i) {
+      EXPECT_TRUE(at::allclose(anchors.boxes[i].narrow(0, 0, 2), anchors.boxes[0].narrow(0, 0, 2)));
+    }
+    const int64_t row = per_cell[0] * levels[0].width;
+    EXPECT_TRUE(at::allclose(anchors.boxes.narrow(0, 0, row).select(1, 1),
+                             anchors.boxes[0][1].expand({row})));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, AnchorGeneratorContract,
+                         ::testing::ValuesIn(AnchorGeneratorRegistry::Get().Names()), TestName);
+
+class MatcherContract : public ::testing::TestWithParam<std::string> {
+ protected:
+  MatcherContract()
+      : matcher_(Create<MatcherRegistry, MatcherConfig>(GetParam(), MatcherContext{})) {
+    at::manual_seed(11);
+  }
+  std::unique_ptr<Matcher> matcher_;
+};
+
+TEST_P(MatcherContract, NamesUsableRowsOnly) {
+  const Anchors anchors = GridAnchors();
+  const Truth truth = RandomTruth(4, 12);
+  for (const at::Device device : Devices()) {
+    Anchors on_device = anchors;
+    on_device.boxes = anchors.boxes.to(device);
+    const Tensor matches = matcher_->Match(To(truth, device), on_device).cpu();
+    ASSERT_EQ(matches.sizes(), at::IntArrayRef({4, anchors.boxes.size(0)}));
+    ASSERT_EQ(matches.scalar_type(), at::kLong);
+    EXPECT_GE(matches.min().item<int64_t>(), Matcher::kIgnored);
+    EXPECT_LT(matches.max().item<int64_t>(), 12);
+    const Tensor row = matches.clamp_min(0);
+    const Tensor usable = (truth.labels > 0).logical_and(truth.ignore.logical_not());
+    EXPECT_TRUE(usable.gather(1, row).logical_or(matches < 0).all().item<bool>());
+  }
+}
+
+TEST_P(MatcherContract, ImagesAreIndependent) {
+  const Anchors anchors = GridAnchors();
+  Truth truth = RandomTruth(5, 16);
+  truth.labels[2].zero_();
+  const Tensor together = matcher_->Match(truth, anchors);
+  for (int64_t b = 0; b < 5; ++b) {
+    EXPECT_TRUE(at::equal(matcher_->Match(Image(truth, b), anchors)[0], together[b]));
+  }
+  // Padding changes nothing either.
+  Truth padded = truth;
+  padded.boxes = at::cat({truth.boxes, RandomCorners({5, 8})}, 1);
+  padded.labels = at::cat({truth.labels, at::zeros({5, 8}, at::kLong)}, 1);
+  padded.ignore = at::cat({truth.ignore, at::zeros({5, 8}, at::kBool)}, 1);
+  EXPECT_TRUE(at::equal(matcher_->Match(padded, anchors), together));
+}
+
+TEST_P(MatcherContract, EmptyTruthMatchesNothing) {
+  const Anchors anchors = GridAnchors();
+  for (const int64_t padded : {0, 8}) {
+    Truth truth = RandomTruth(2, padded);
+    truth.labels.zero_();
+    EXPECT_TRUE((matcher_->Match(truth, anchors) == Matcher::kUnmatched).all().item<bool>());
+  }
+}
+
+TEST_P(MatcherContract, OneTruthOverTheWholeImageIsMatched) {
+  Truth truth;
+  truth.boxes = at::tensor({0.0f, 0.0f, 1.0f, 1.0f}).view({1, 1, 4});
+  truth.labels = at::ones({1, 1}, at::kLong);
+  truth.ignore = at::zeros({1, 1}, at::kBool);
+  EXPECT_GE((matcher_->Match(truth, GridAnchors()) == 0).sum().item<int64_t>(), 1);
+}
+
+TEST_P(MatcherContract, EachAnchorItselfIsMatchedByIt) {
+  const Anchors anchors = GridAnchors();
+  Truth truth;
+  truth.boxes = CornersFromCenters(anchors.boxes).index_select(0, at::tensor({0, 50, 200, 254}));
+  truth.boxes = truth.boxes.unsqueeze(0);
+  truth.labels = at::ones({1, 4}, at::kLong);
+  truth.ignore = at::zeros({1, 4}, at::kBool);
+  const Tensor matches = matcher_->Match(truth, anchors)[0];
+  const int64_t rows[] = {0, 50, 200, 254};
+  for (int64_t g = 0; g < 4; ++g) EXPECT_EQ(matches[rows[g]].item<int64_t>(), g);
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, MatcherContract,
+                         ::testing::ValuesIn(MatcherRegistry::Get().Names()), TestName);
+
+class BoxCoderContract : public ::testing::TestWithParam<std::string> {
+ protected:
+  BoxCoderContract()
+      : coder_(Create<BoxCoderRegistry, BoxCoderConfig>(GetParam(), BoxCoderContext{})) {
+    at::manual_seed(12);
+  }
+  std::unique_ptr<BoxCoder> coder_;
+};
+
+TEST_P(BoxCoderContract, DecodeInvertsEncode) {
+  const Tensor anchors = GridAnchors().boxes;
+  const Tensor boxes = RandomCorners({3, anchors.size(0)});
+  for (const at::Device device : Devices()) {
+    const Tensor codes = coder_->Encode(boxes.to(device), anchors.to(device));
+    ASSERT_EQ(codes.sizes(), boxes.sizes());
+    const Tensor decoded = coder_->Decode(codes, anchors.to(device)).cpu();
+    EXPECT_TRUE(at::allclose(decoded, boxes, 0, 2e-6));
+  }
+  // Leading dimensions are independent; there may be none.
+  const Tensor codes = coder_->Encode(boxes, anchors);
+  EXPECT_TRUE(at::equal(coder_->Encode(boxes[1], anchors), codes[1]));
+  EXPECT_TRUE(at::equal(coder_->Decode(codes[2], anchors), coder_->Decode(codes, anchors)[2]));
+  EXPECT_EQ(coder_->Decode(codes.narrow(0, 0, 0), anchors).size(0), 0);
+}
+
+TEST_P(BoxCoderContract, AnyBoxIsFinite) {
+  const Tensor anchors = GridAnchors().boxes;
+  const Tensor empty = at::full({anchors.size(0), 4}, 0.5);
+  EXPECT_TRUE(at::isfinite(coder_->Encode(empty, anchors)).all().item<bool>());
+}
+
+TEST_P(BoxCoderContract, DecodeIsDifferentiable) {
+  const Tensor anchors = GridAnchors().boxes.narrow(0, 100, 5).to(at::kDouble);
+  const Tensor codes = at::randn({5, 4}, at::kDouble).requires_grad_(true);
+  const Tensor weights = at::randn({5, 4}, at::kDouble);
+  const auto value = [&](const Tensor& c) { return (coder_->Decode(c, anchors) * weights).sum(); };
+  value(codes).backward();
+  constexpr double kStep = 1e-6;
+  at::NoGradGuard no_grad;
+  for (int64_t i = 0; i < 20; ++i) {
+    const Tensor step = at::zeros({20}, at::kDouble);
+    step[i] = kStep;
+    const double slope =
+        (value(codes + step.view({5, 4})) - value(codes - step.view({5, 4}))).item<double>() /
+        (2 * kStep);
+    EXPECT_NEAR(codes.grad().flatten()[i].item<double>(), slope, 1e-7);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, BoxCoderContract,
+                         ::testing::ValuesIn(BoxCoderRegistry::Get().Names()), TestName);
+
+class LossContract : public ::testing::TestWithParam<std::string> {
+ protected:
+  static constexpr int64_t kAnchors = 60;
+  static constexpr int64_t kClasses = 4;
+
+  LossContract() : loss_(Create<LossRegistry, LossConfig>(GetParam(), LossContext{kClasses})) {
+    at::manual_seed(13);
+  }
+
+  Predictions RandomPredictions(int64_t batch) const {
+    return {at::randn({batch, kAnchors, 4}), at::randn({batch, kAnchors, kClasses + 1})};
+  }
+
+  static Targets RandomTargets(int64_t batch) {
+    Targets targets;
+    const Tensor kind = at::rand({batch, kAnchors});
+    targets.labels =
+        at::where(kind < 0.1, at::randint(1, kClasses + 1, {batch, kAnchors}, at::kLong),
+                  at::where(kind < 0.15, -1, 0));
+    targets.boxes = RandomCorners({batch, kAnchors});
+    targets.box_codes = at::randn({batch, kAnchors, 4});
+    return targets;
+  }
+
+  // Boxes of a size near that of the whole image, whatever the codes.
+  static Tensor Decode(const Tensor& codes) {
+    const Tensor low = codes.narrow(-1, 0, 2) * 0.05 + 0.2;
+    return at::cat({low, low + 0.5 * (codes.narrow(-1, 2, 2) * 0.1).exp()}, -1);
+  }
+
+  std::unique_ptr<Loss> loss_;
+};
+
+TEST_P(LossContract, IsFiniteWhateverMatches) {
+  for (const at::Device device : Devices()) {
+    for (const int64_t kind : {0, 1, 2}) {
+      Targets targets = RandomTargets(3);
+      if (kind == 1) targets.labels.zero_();    // no truth at all
+      if (kind == 2) targets.labels.fill_(-1);  // everything ignored
+      targets.labels = targets.labels.to(device);
+      targets.boxes = targets.boxes.to(device);
+      targets.box_codes = targets.box_codes.to(device);
+      const Predictions random = RandomPredictions(3);
+      const Tensor codes = random.box_codes.to(device).requires_grad_(true);
+      const Tensor logits = random.class_logits.to(device).requires_grad_(true);
+      const Losses losses = loss_->Compute({codes, logits}, targets, Decode);
+      for (const Tensor& term : {losses.total, losses.classification, losses.localization}) {
+        EXPECT_EQ(term.dim(), 0);
+        EXPECT_EQ(term.scalar_type(), at::kFloat);
+        EXPECT_TRUE(at::isfinite(term).item<bool>());
+        EXPECT_GE(term.item<float>(), 0);
+      }
+      losses.total.backward();
+      EXPECT_TRUE(at::isfinite(codes.grad()).all().item<bool>());
+      EXPECT_TRUE(at::isfinite(logits.grad()).all().item<bool>());
+      if (kind != 0) EXPECT_EQ(losses.localization.item<float>(), 0);
+      if (kind == 2) EXPECT_EQ(losses.total.item<float>(), 0);
+    }
+  }
+}
+
+TEST_P(LossContract, DevicesAgree) {
+  const Targets targets = RandomTargets(3);
+  const Predictions predictions = RandomPredictions(3);
+  const float expected = loss_->Compute(predictions, targets, Decode).total.item<float>();
+  for (const at::Device device : Devices()) {
+    const Losses losses = loss_->Compute(
+        {predictions.box_codes.to(device), predictions.class_logits.to(device)},
+        {targets.labels.to(device), targets.box_codes.to(device), targets.boxes.to(device)},
+        Decode);
+    EXPECT_NEAR(losses.total.item<float>(), expected, 1e-5 * expected);
+  }
+}
+
+TEST_P(LossContract, GradientsEqualFiniteDifferences) {
+  const Targets targets = RandomTargets(2);
+  const Predictions random = RandomPredictions(2);
+  const Tensor codes = random.box_codes.to(at::kDouble).requires_grad_(true);
+  const Tensor logits = random.class_logits.to(at::kDouble).requires_grad_(true);
+  const Losses losses = loss_->Compute({codes, logits}, targets, Decode);
+  EXPECT_EQ(losses.total.scalar_type(), at::kDouble);
+  losses.total.backward();
+  constexpr double kStep = 1e-6;
+  at::NoGradGuard no_grad;
+  for (const bool of_codes : {true, false}) {
+    const Tensor grad = (of_codes ? codes : logits).grad().flatten();
+    for (int64_t i = 0; i < grad.numel(); i += 3) {
+      const auto moved = [&](double by) {
+        const Predictions p{codes.detach().clone(), logits.detach().clone()};
+        (of_codes ? p.box_codes : p.class_logits).view({-1})[i] += by;
+        return loss_->Compute(p, targets, Decode).total.item<double>();
+      };
+      EXPECT_NEAR(grad[i].item<double>(), (moved(kStep) - moved(-kStep)) / (2 * kStep), 1e-6);
+    }
+  }
+}
+
+TEST_P(LossContract, IgnoredAnchorsDoNotMatter) {
+  const Targets targets = RandomTargets(2);
+  const Predictions predictions = RandomPredictions(2);
+  const Losses before = loss_->Compute(predictions, targets, Decode);
+  const Tensor ignored = (targets.labels == -1).unsqueeze(-1);
+  const Losses after = loss_->Compute({predictions.box_codes.masked_fill(ignored, 9),
+                                       predictions.class_logits.masked_fill(ignored, -7)},
+                                      targets, Decode);
+  EXPECT_TRUE(at::equal(before.total, after.total));
+}
+
+TEST_P(LossContract, DetailIsDetachedAndComplete) {
+  const Targets targets = RandomTargets(2);
+  const Predictions random = RandomPredictions(2);
+  const Tensor codes = random.box_codes.requires_grad_(true);
+  const Tensor logits = random.class_logits.requires_grad_(true);
+  LossDetail detail;
+  loss_->Compute({codes, logits}, targets, Decode, &detail);
+  for (const Tensor& tensor : {detail.classification, detail.localization, detail.chosen}) {
+    EXPECT_EQ(tensor.sizes(), targets.labels.sizes());
+    EXPECT_FALSE(tensor.requires_grad());
+  }
+  EXPECT_EQ(detail.chosen.scalar_type(), at::kBool);
+  EXPECT_TRUE(detail.chosen.masked_select(targets.labels > 0).all().item<bool>());
+  EXPECT_FALSE(detail.chosen.masked_select(targets.labels < 0).any().item<bool>());
+  EXPECT_EQ(detail.localization.masked_select(targets.labels <= 0).abs().sum().item<float>(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, LossContract, ::testing::ValuesIn(LossRegistry::Get().Names()),
+                         TestName);
+
+class PostProcessorContract : public ::testing::TestWithParam<std::string> {
+ protected:
+  static constexpr int64_t kClasses = 3;
+
+  PostProcessorContract()
+      : processor_(Create<PostProcessorRegistry, PostProcessorConfig>(
+            GetParam(), PostProcessorContext{kClasses})) {
+    at::manual_seed(14);
+  }
+  std::unique_ptr<PostProcessor> processor_;
+};
+
+TEST_P(PostProcessorContract, OutputIsSortedPaddedAndIndependentOfTheBatch) {
+  const Tensor boxes = RandomCorners({4, 300});
+  const Tensor logits = at::randn({4, 300, kClasses + 1}) * 2;
+  logits[2].narrow(1, 1, kClasses) -= 50;  // an image of background
+  for (const at::Device device : Devices()) {
+    const Detections all = processor_->Process(boxes.to(device), logits.to(device));
+    EXPECT_EQ(all.boxes.device(), device);
+    const int64_t rows = all.scores.size(1);
+    ASSERT_EQ(all.boxes.sizes(), at::IntArrayRef({4, rows, 4}));
+    ASSERT_EQ(all.labels.sizes(), at::IntArrayRef({4, rows}));
+    ASSERT_EQ(all.counts.sizes(), at::IntArrayRef({4}));
+    for (int64_t b = 0; b < 4; ++b) {
+      const int64_t count = all.counts[b].item<int64_t>();
+      ASSERT_LE(count, rows);
+      if (b == 2) EXPECT_EQ(count, 0);
+      const Tensor scores = all.scores[b];
+      EXPECT_TRUE(
+          (scores.narrow(0, 0, rows - 1) >= scores.narrow(0, 1, rows - 1)).all().item<bool>());
+      EXPECT_LE(scores.max().item<float>(), 1.00001f);
+      EXPECT_TRUE((all.labels[b].narrow(0, 0, count) >= 1).all().item<bool>());
+      EXPECT_TRUE((all.labels[b] <= kClasses).all().item<bool>());
+      for (const Tensor& rest : {all.boxes[b], all.scores[b], all.labels[b]}) {
+        EXPECT_FALSE(rest.narrow(0, count, rows - count).any().item<bool>());
+      }
+      const Detections one =
+          processor_->Process(boxes.narrow(0, b, 1).to(device), logits.narrow(0, b, 1).to(device));
+      EXPECT_TRUE(at::equal(one.boxes[0], all.boxes[b]));
+      EXPECT_TRUE(at::equal(one.scores[0], all.scores[b]));
+      EXPECT_TRUE(at::equal(one.labels[0], all.labels[b]));
+    }
+  }
+}
+
+TEST_P(PostProcessorContract, NoAnchorsAndNoImages) {
+  const Detections none =
+      processor_->Process(at::zeros({2, 0, 4}), at::zeros({2, 0, kClasses + 1}));
+  EXPECT_TRUE(at::equal(none.counts, at::zeros({2}, at::kLong)));
+  EXPECT_EQ(
+      processor_->Process(at::zeros({0, 5, 4}), at::zeros({0, 5, kClasses + 1})).counts.size(0), 0);
+}
+
+TEST_P(PostProcessorContract, FindsTheOneObject) {
+  const Tensor boxes = RandomCorners({1, 50});
+  const Tensor logits = at::zeros({1, 50, kClasses + 1});
+  logits.select(2, 0).fill_(12);
+  logits[0][17][2] = 20;
+  const Detections detections = processor_->Process(boxes, logits);
+  ASSERT_EQ(detections.counts[0].item<int64_t>(), 1);
+  EXPECT_EQ(detections.labels[0][0].item<int64_t>(), 2);
+  EXPECT_TRUE(at::allclose(detections.boxes[0][0], boxes[0][17].clamp(0, 1)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, PostProcessorContract,
+                         ::testing::ValuesIn(PostProcessorRegistry::Get().Names()), TestName);
+
+}  // namespace
+}  // namespace ssd
