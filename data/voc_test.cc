@@ -1,0 +1,361 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <opencv2/imgcodecs.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "data/dataset.h"
+#include "ssd/core/file.h"
+
+namespace ssd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Object {
+  std::string name;
+  int xmin, ymin, xmax, ymax;
+  std::string more = "";  // further elements
+};
+
+std::string Xml(const std::string& head, const std::vector<Object>& objects) {
+  std::string xml = absl::StrCat("<annotation>\n", head, "\n");
+  for (const Object& object : objects) {
+    absl::StrAppend(&xml, "<object>\n<name>", object.name, "</name>", object.more, "<bndbox><xmin>",
+                    object.xmin, "</xmin><ymin>", object.ymin, "</ymin><xmax>", object.xmax,
+                    "</xmax><ymax>", object.ymax, "</ymax></bndbox>\n</object>\n");
+  }
+  return absl::StrCat(xml, "</annotation>\n");
+}
+
+std::string Size(int width, int height) {
+  return absl::StrCat("<size><width>", width, "</width><height>", height,
+                      "</height><depth>3</depth></size>");
+}
+
+// A folder in VOC's layout, empty at first.
+class VocTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = absl::StrCat(testing::TempDir(), "/voc_",
+                         testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(root_);
+    for (const char* folder : {"Annotations", "JPEGImages", "ImageSets/Main"}) {
+      std::filesystem::create_directories(absl::StrCat(root_, "/", folder));
+    }
+  }
+
+  void Write(const std::string& name, const std::string& content) const {
+    const absl::Status status = WriteFileAtomically(root_ + "/" + name, content);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // One colour (RGB), so that it says which image was read.
+  void WriteImage(const std::string& name, int width, int height,
+                  const cv::Scalar& rgb = cv::Scalar(10, 20, 30)) const {
+    const cv::Mat image(height, width, CV_8UC3, cv::Scalar(rgb[2], rgb[1], rgb[0]));
+    ASSERT_TRUE(cv::imwrite(root_ + "/JPEGImages/" + name, image));
+  }
+
+  // An image of 40x30 and its annotation.
+  void WritePair(const std::string& name, const std::vector<Object>& objects) const {
+    WriteImage(name + ".png", 40, 30);
+    Write("Annotations/" + name + ".xml", Xml(Size(40, 30), objects));
+  }
+
+  absl::StatusOr<std::unique_ptr<Dataset>> Create(
+      const std::string& image_set = "", const std::vector<std::string>& labels = {}) const {
+    DatasetConfig config;
+    config.mutable_voc()->set_root(root_);
+    if (!image_set.empty()) config.mutable_voc()->set_image_set(image_set);
+    return CreateDataset(config, {labels});
+  }
+
+  // The message of Create(), which must fail with `code`.
+  std::string ErrorOf(absl::StatusCode code, const std::string& image_set = "",
+                      const std::vector<std::string>& labels = {}) const {
+    const absl::Status status = Create(image_set, labels).status();
+    EXPECT_EQ(status.code(), code) << status;
+    return std::string(status.message());
+  }
+
+  std::string root_;
+};
+
+TEST_F(VocTest, ReadsWhatWasWritten) {
+  WriteImage("b.jpg", 64, 48, {200, 0, 0});
+  WriteImage("a.png", 32, 16, {0, 150, 0});
+  WriteImage("c.jpeg", 40, 24, {0, 0, 100});
+  Write("Annotations/b.xml",
+        Xml("<filename>b.jpg</filename>" + Size(64, 48),
+            {{"dog", 1, 1, 64, 48, "<difficult>1</difficult>"},
+             {"cat", 11, 21, 30, 25, "<difficult>0</difficult><truncated>1</truncated>"}}));
+  Write("Annotations/a.xml", Xml("", {{"bird", 3, 4, 3, 4}}));  // no name, no size
+  Write("Annotations/c.xml", Xml(Size(0, 0), {}));
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), 3);
+  EXPECT_THAT((*dataset)->labels().names, ElementsAre("bird", "cat", "dog"));
+  EXPECT_THAT((*dataset)->labels().source_ids, ElementsAre(1, 2, 3));
+
+  struct Expected {
+    std::string file_name;
+    ImageSize size;
+    cv::Vec3b color;
+    int objects;
+  };
+  const std::vector<Expected> expected = {{"a.png", {16, 32}, {0, 150, 0}, 1},
+                                          {"b.jpg", {48, 64}, {200, 0, 0}, 2},
+                                          {"c.jpeg", {24, 40}, {0, 0, 100}, 0}};
+  for (int i = 0; i < 3; ++i) {
+    SCOPED_TRACE(expected[i].file_name);
+    const auto sample = (*dataset)->Get(i);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(sample->truth.image_id, i + 1);
+    EXPECT_EQ(sample->truth.file_name, expected[i].file_name);
+    EXPECT_EQ(sample->truth.size, expected[i].size);
+    EXPECT_EQ(sample->image.size(), expected[i].size);
+    EXPECT_EQ(sample->geometry.original, expected[i].size);
+    EXPECT_EQ(static_cast<int>(sample->truth.objects.size()), expected[i].objects);
+    const auto pixels = sample->image.Render();
+    ASSERT_TRUE(pixels.ok()) << pixels.status();
+    EXPECT_LE(cv::norm(pixels->at<cv::Vec3b>(5, 5), expected[i].color, cv::NORM_INF), 4);
+  }
+
+  const auto a = (*dataset)->GetAnnotations(0);
+  const auto b = (*dataset)->GetAnnotations(1);
+  ASSERT_TRUE(a.ok() && b.ok());
+  const auto corners = [](const Annotation& object) {
+    return std::vector<double>{object.box.x0, object.box.y0, object.box.x1, object.box.y1};
+  };
+  // One pixel is one pixel wide; 1 to width is the whole image.
+  EXPECT_THAT(corners(a->objects[0]), ElementsAre(2, 3, 3, 4));
+  EXPECT_EQ(a->objects[0].label, 1);
+  EXPECT_EQ(a->objects[0].area, 1);
+  EXPECT_THAT(corners(b->objects[0]), ElementsAre(0, 0, 64, 48));
+  EXPECT_EQ(b->objects[0].label, 3);
+  EXPECT_TRUE(b->objects[0].difficult);
+  EXPECT_THAT(corners(b->objects[1]), ElementsAre(10, 20, 30, 25));
+  EXPECT_EQ(b->objects[1].label, 2);
+  EXPECT_EQ(b->objects[1].area, 20 * 5);
+  EXPECT_FALSE(b->objects[1].difficult);
+  EXPECT_FALSE(b->objects[1].crowd);
+  EXPECT_NE(b->objects[0].id, b->objects[1].id);
+}
+
+TEST_F(VocTest, TakesTheImageSetInItsOrder) {
+  for (const char* name : {"a", "b", "c"}) WritePair(name, {{name, 1, 1, 5, 5}});
+  // Lists for one class say -1, 0 or 1 after the name; some files come from Windows.
+  Write("ImageSets/Main/some.txt", "c  1\r\n\na -1\r\n");
+  const auto dataset = Create("some");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), 2);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "c.png");
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->file_name, "a.png");
+  EXPECT_THAT((*dataset)->labels().names, ElementsAre("a", "c"));
+
+  Write("ImageSets/Main/twice.txt", "a\nb\na\n");
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kInvalidArgument, "twice"), HasSubstr("twice.txt:3"));
+  Write("ImageSets/Main/empty.txt", "\n");
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kInvalidArgument, "empty"), HasSubstr("empty.txt"));
+  Write("ImageSets/Main/unknown.txt", "a\nzebra\n");
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kNotFound, "unknown"), HasSubstr("zebra.xml"));
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kNotFound, "missing"), HasSubstr("missing.txt"));
+}
+
+TEST_F(VocTest, UsesTheFoldersOfTheOptions) {
+  WritePair("a", {{"cat", 1, 1, 5, 5}});
+  std::filesystem::rename(root_ + "/Annotations", root_ + "/xml");
+  std::filesystem::rename(root_ + "/JPEGImages", root_ + "/pictures");
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kNotFound), HasSubstr("voc.annotations_dir"));
+  DatasetConfig config;
+  config.mutable_voc()->set_root(root_);
+  config.mutable_voc()->set_annotations_dir("xml");
+  EXPECT_THAT(std::string(CreateDataset(config, {}).status().message()),
+              HasSubstr("voc.images_dir"));
+  config.mutable_voc()->set_images_dir("pictures");
+  const auto dataset = CreateDataset(config, {});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_TRUE((*dataset)->Get(0)->image.Render().ok());
+}
+
+TEST_F(VocTest, OrdersLabelsAsGiven) {
+  WritePair("a", {{"cat", 1, 1, 5, 5}, {"dog", 1, 1, 5, 5}});
+  const auto dataset = Create("", {"zebra", "dog", "cat"});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_THAT((*dataset)->labels().names, ElementsAre("zebra", "dog", "cat"));
+  const auto truth = (*dataset)->GetAnnotations(0);
+  EXPECT_EQ(truth->objects[0].label, 3);
+  EXPECT_EQ(truth->objects[1].label, 2);
+
+  const std::string error = ErrorOf(absl::StatusCode::kInvalidArgument, "", {"dog", "bird"});
+  EXPECT_THAT(error, HasSubstr("a.xml:3"));
+  EXPECT_THAT(error, HasSubstr("'cat'"));
+  EXPECT_THAT(error, HasSubstr("data.label"));
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kInvalidArgument, "", {"cat", "dog", "cat"}),
+              HasSubstr("twice"));
+}
+
+TEST_F(VocTest, CutsBoxesAndDropsWhatIsEmpty) {
+  WritePair("a", {{"cat", -4, 11, 12, 50}, {"cat", 20, 10, 15, 12}});  // 40x30; the second inverted
+  WritePair("b", {{"cat", 41, 1, 45, 5}, {"cat", 40, 30, 41, 31}});    // the first outside
+  testing::internal::CaptureStderr();
+  const auto dataset = Create();
+  const std::string log = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  const auto a = (*dataset)->GetAnnotations(0);
+  ASSERT_EQ(a->objects.size(), 1u);
+  EXPECT_EQ(a->objects[0].box.x0, 0);
+  EXPECT_EQ(a->objects[0].box.y0, 10);
+  EXPECT_EQ(a->objects[0].box.x1, 12);
+  EXPECT_EQ(a->objects[0].box.y1, 30);
+  EXPECT_EQ(a->objects[0].area, 12 * 20);
+  const auto b = (*dataset)->GetAnnotations(1);
+  ASSERT_EQ(b->objects.size(), 1u);
+  EXPECT_EQ(b->objects[0].area, 1);
+  EXPECT_THAT(log, HasSubstr("dropped 2 of 4"));
+  EXPECT_THAT(log, HasSubstr("a.xml"));
+  EXPECT_THAT(log, Not(HasSubstr("b.xml")));  // the first is enough
+}
+
+TEST_F(VocTest, FindsImagesByEitherName) {
+  WriteImage("stem.JPG", 40, 30);
+  Write("Annotations/stem.xml", Xml("<filename>no_such.jpg</filename>" + Size(40, 30), {}));
+  WriteImage("other.png", 40, 30);
+  Write("Annotations/x.xml", Xml("<filename>other.png</filename>" + Size(40, 30), {}));
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "stem.JPG");
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->file_name, "other.png");
+
+  std::filesystem::remove(root_ + "/JPEGImages/other.png");
+  const std::string error = ErrorOf(absl::StatusCode::kNotFound);
+  EXPECT_THAT(error, HasSubstr("JPEGImages/x.png"));
+  EXPECT_THAT(error, HasSubstr("x.xml"));
+}
+
+TEST_F(VocTest, NamesFileAndLineOfBadAnnotations) {
+  WriteImage("a.png", 40, 30);
+  struct Case {
+    std::string xml;
+    std::string where;
+    std::string what;
+  };
+  const std::string size = Size(40, 30);
+  const std::string box =
+      "<bndbox><xmin>1</xmin><ymin>1</ymin>\n<xmax>x</xmax><ymax>5</ymax></bndbox>";
+  const std::vector<Case> cases = {
+      {"<annotation>\n<size>\n</annotation>\n", "a.xml:3", "malformed XML"},
+      {"", "a.xml", "malformed XML"},
+      {"no XML", "a.xml", "XML"},
+      {"<annotations/>", "a.xml", "<annotation>"},
+      {"<annotation>\n" + size + "\n<object>\n<name>cat</name></object></annotation>", "a.xml:3",
+       "<bndbox>"},
+      {"<annotation>\n" + size + "\n<object><bndbox/></object></annotation>", "a.xml:3", "<name>"},
+      {"<annotation>\n" + size +
+           "\n<object><name>cat</name>\n<bndbox><xmin>1</xmin></bndbox>"
+           "</object></annotation>",
+       "a.xml:4", "<ymin>"},
+      {"<annotation>\n" + size + "\n<object><name>cat</name>\n" + box + "</object></annotation>",
+       "a.xml:5", "'x'"},
+      {"<annotation>\n<size><width>40.5</width><height>30</height></size></annotation>", "a.xml:2",
+       "<width>"},
+      {"<annotation>\n<size><width>40</width><height>-30</height></size></annotation>", "a.xml:2",
+       "<height>"},
+      {"<annotation>\n" + size +
+           "<object>\n<name>cat</name><difficult>maybe</difficult>"
+           "</object></annotation>",
+       "a.xml:3", "<difficult>"},
+  };
+  for (const Case& bad : cases) {
+    SCOPED_TRACE(bad.xml);
+    Write("Annotations/a.xml", bad.xml);
+    const std::string error = ErrorOf(absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(error, HasSubstr(bad.where));
+    EXPECT_THAT(error, HasSubstr(bad.what));
+  }
+}
+
+TEST_F(VocTest, NamesWhatIsMissing) {
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kNotFound), HasSubstr("Annotations"));  // no annotation
+  DatasetConfig config;
+  config.mutable_voc();
+  EXPECT_THAT(std::string(CreateDataset(config, {}).status().message()), HasSubstr("voc.root"));
+  config.mutable_voc()->set_root("/no/such/folder");
+  EXPECT_THAT(std::string(CreateDataset(config, {}).status().message()),
+              HasSubstr("/no/such/folder"));
+
+  // An image that is not what the annotation says is found when it is read.
+  WriteImage("a.png", 40, 30);
+  Write("Annotations/a.xml", Xml(Size(30, 40), {}));
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  const auto sample = (*dataset)->Get(0);
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  const absl::Status status = sample->image.Render().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("JPEGImages/a.png"));
+
+  // No size in the annotation and no image that could tell.
+  Write("JPEGImages/a.png", "");
+  Write("Annotations/a.xml", Xml("", {}));
+  EXPECT_THAT(ErrorOf(absl::StatusCode::kDataLoss), HasSubstr("JPEGImages/a.png"));
+}
+
+TEST_F(VocTest, FingerprintTellsDataApart) {
+  const std::vector<Object> objects = {{"cat", 1, 2, 11, 12}};
+  WritePair("a", objects);
+  const auto fingerprint = [&] { return (*Create())->Fingerprint(); };
+  const std::string before = fingerprint();
+  EXPECT_EQ(before.size(), 16u);
+  EXPECT_EQ(fingerprint(), before);
+  WritePair("a", {{"cat", 1, 2, 11, 13}});
+  EXPECT_NE(fingerprint(), before);
+  WritePair("a", {{"dog", 1, 2, 11, 12}});
+  EXPECT_NE(fingerprint(), before);
+  WritePair("a", objects);
+  EXPECT_EQ(fingerprint(), before);
+  WritePair("b", {});
+  EXPECT_NE(fingerprint(), before);
+}
+
+TEST_F(VocTest, ReadsInParallelAsInTurn) {
+  constexpr int kImages = 12;
+  for (int i = 0; i < kImages; ++i) {
+    const std::string name = absl::StrCat("image", i + 10);
+    WriteImage(name + ".jpg", 20 + i, 30, {20.0 * i, 255 - 20.0 * i, 90});
+    Write("Annotations/" + name + ".xml", Xml(Size(20 + i, 30), {{"cat", 1, 1, 2 + i, 20}}));
+  }
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  const auto matches = [&](int i) {
+    const auto sample = (*dataset)->Get(i);
+    if (!sample.ok() || sample->truth.objects[0].box.x1 != 2 + i) return false;
+    const auto pixels = sample->image.Render();
+    return pixels.ok() && pixels->cols == 20 + i &&
+           cv::norm(pixels->at<cv::Vec3b>(9, 9), cv::Vec3b(20 * i, 255 - 20 * i, 90),
+                    cv::NORM_INF) <= 4;
+  };
+  std::vector<int> wrong(4, 0);  // by thread
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 5 * kImages; ++i) {
+        if (!matches((i + 3 * static_cast<int>(t)) % kImages)) ++wrong[t];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
+}
+
+}  // namespace
+}  // namespace ssd
