@@ -295,7 +295,7 @@ class CocoResampledMetrics final : public ResampledMetrics {
 // ..., 1. Differs in one thing: pycocotools adds 2e-16 to the denominator of the precision.
 class CocoEvaluator final : public Evaluator {
  public:
-  static absl::StatusOr<std::unique_ptr<Evaluator>> Create(const CocoEvaluatorOptions& options,
+  static absl::StatusOr<std::unique_ptr<Evaluator>> Create(const CocoEvaluatorOptions& /*options*/,
                                                            const EvaluatorContext& context) {
     return std::make_unique<CocoEvaluator>(context);
   }

@@ -344,6 +344,7 @@ TEST_P(EveryEvaluator, ResamplingEqualsCopiedImages) {
 }
 
 TEST_P(EveryEvaluator, DiesOnMisuse) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";  // LibTorch's threads are running
   const Scenes scenes = RandomScenes(7, 2, 2, false);
   const auto evaluator = MakeEvaluator(Config(), scenes.context);
   evaluator->Add(3, {});

@@ -124,12 +124,12 @@ void EventLog::AddImage(absl::string_view tag, int64_t step, int32_t height, int
                         absl::string_view png) {
   TensorBoardEvent event = EventAt(step);
   TensorBoardEvent::Value* value = event.mutable_summary()->add_value();
-  value->set_tag(std::string(tag));
+  value->set_tag(tag.data(), tag.size());
   TensorBoardEvent::Image* image = value->mutable_image();
   image->set_height(height);
   image->set_width(width);
   image->set_colorspace(3);
-  image->set_encoded_image_string(std::string(png));
+  image->set_encoded_image_string(png.data(), png.size());
   Write(event.SerializeAsString());
   Flush(/*to_disk=*/false);
 }

@@ -37,7 +37,7 @@ std::vector<std::string> Parts(const StepRecord& record) {
       absl::StrFormat("loss %.4g (class %.4g, box %.4g)", record.loss, record.classification_loss,
                       record.localization_loss),
       absl::StrFormat("lr %.3g", record.learning_rate),
-      absl::StrFormat(record.images_per_second < 10 ? "%.1f img/s" : "%.0f img/s",
+      absl::StrFormat("%.*f img/s", record.images_per_second < 10 ? 1 : 0,
                       record.images_per_second),
       absl::StrFormat("data %.0f%%", 100 * record.data_wait_share),
       absl::StrCat(Duration(record.seconds_left), " left"),
