@@ -2,45 +2,43 @@
 #define EXPERIMENTS_RUN_EVALUATION_H_
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "experiments/experiment.pb.h"
+#include "ssd/core/annotations.h"
 #include "ssd/eval/evaluator.h"
+#include "ssd/eval/metrics_text.h"
 
 namespace ssd {
 
 struct EvaluationOptions {
-  // Protobuf text of a dataset to judge on instead of the experiment's validation data:
-  // "voc { root: \"...\" image_set: \"test\" }". Its transforms, where it has none, are those of
-  // data.validation.
-  std::string data;
-  // A model file; empty with a run: its best.pt.
-  std::string weights;
+  std::string weights;  // a model file
   std::string device = "auto";
   int64_t threads = 0;
-  std::string working_directory;
-  // Bootstrap resamples over images for confidence intervals; 0: none.
-  int64_t bootstrap = 0;
-};
-
-struct MetricInterval {
-  double low = 0, high = 0;  // 95 percent
+  // Resamples of the images for 95 percent confidence intervals; 0: none.
+  int64_t bootstrap_resamples = 0;
 };
 
 struct EvaluationResult {
   LabelMap labels;
   Metrics metrics;
-  std::map<int64_t, std::vector<PixelDetection>> detections;  // by image id
-  int64_t images = 0;
-  double seconds = 0;
-  std::map<std::string, MetricInterval> intervals;  // by metric; with `bootstrap`
+  MetricsFacts facts;
+  std::vector<ImageDetections> detections;
 };
 
-// Runs a trained model over a dataset and judges its detections.
-// \error naming the file or field at fault; class names of data and model must agree.
+// The experiment of `config`, to be judged on `data` (protobuf text of a DatasetConfig: "voc { root:
+// \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of its
+// own gets those of data.validation. \error as LoadExperiment.
+absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
+                                                    absl::Span<const std::string> overrides,
+                                                    const std::string& data,
+                                                    const std::string& working_directory);
+
+// Runs a trained model over data.validation of `experiment` and judges its detections.
+// \error naming the file or field at fault; a class of the data that the model lacks is one.
 absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
                                                const EvaluationOptions& options);
 

@@ -1,0 +1,24 @@
+#ifndef EXPERIMENTS_RUN_DESCRIPTION_H_
+#define EXPERIMENTS_RUN_DESCRIPTION_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "experiments/experiment.pb.h"
+
+namespace ssd {
+
+// What `describe` tells about an experiment's network.
+struct Description {
+  std::string text;  // for people: layers, feature maps, anchors, totals, the resolved config
+  std::string json;  // num_anchors, anchors_per_level, feature_maps, parameters, flops, layers, config
+};
+
+// Builds the network of `experiment` and describes it. The number of classes is that of data.label
+// or, where that is empty, of data.train, which is then opened.
+// \error naming field or file.
+absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment);
+
+}  // namespace ssd
+
+#endif  // EXPERIMENTS_RUN_DESCRIPTION_H_
