@@ -28,8 +28,8 @@ constexpr char kFlopsNote[] = "FLOPs count a multiplication with its addition as
 std::string Number(int64_t value) { return absl::StrCat(value); }
 
 std::string LayerTable(const ModelSummary& summary) {
-  TextTable table({Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-                   Align::kRight});
+  TextTable table(
+      {Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight, Align::kRight});
   table.AddRow({"layer", "type", "output", "parameters", "FLOPs", "receptive field"});
   table.AddRule();
   for (const LayerSummary& layer : summary.layers) {

@@ -11,7 +11,8 @@ namespace ssd {
 // What `describe` tells about an experiment's network.
 struct Description {
   std::string text;  // for people: layers, feature maps, anchors, totals, the resolved config
-  std::string json;  // num_anchors, anchors_per_level, feature_maps, parameters, flops, layers, config
+  std::string
+      json;  // num_anchors, anchors_per_level, feature_maps, parameters, flops, layers, config
 };
 
 // Builds the network of `experiment` and describes it. The number of classes is that of data.label

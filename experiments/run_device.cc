@@ -13,9 +13,7 @@
 namespace ssd {
 namespace {
 
-int64_t CudaDevices() {
-  return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
-}
+int64_t CudaDevices() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
 // Cores this process may run on, which a container or taskset can limit.
 int64_t UsableCores() {
@@ -43,7 +41,8 @@ absl::StatusOr<c10::Device> SelectDevice(const std::string& name) {
   if (index >= cuda_devices) {
     return absl::FailedPreconditionError(absl::StrCat(
         "--device='", name, "': this program sees ", cuda_devices, " CUDA devices",
-        at::hasCUDA() ? "" : "; build it with --config=cuda and run it on a machine with a driver"));
+        at::hasCUDA() ? ""
+                      : "; build it with --config=cuda and run it on a machine with a driver"));
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }

@@ -20,8 +20,7 @@ absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,
                                                     const std::string& working_directory) {
-  SSD_ASSIGN_OR_RETURN(Experiment experiment,
-                       LoadExperiment(config, overrides, working_directory));
+  SSD_ASSIGN_OR_RETURN(Experiment experiment, LoadExperiment(config, overrides, working_directory));
   if (data.empty()) {
     if (!experiment.data().has_validation()) {
       return absl::InvalidArgumentError(
@@ -50,13 +49,15 @@ absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
   if (model.detector->input_size() !=
       ImageSize{experiment.model().input().height(), experiment.model().input().width()}) {
     return absl::InvalidArgumentError(
-        absl::StrCat(options.weights, ": its model.input differs from the config's; give the "
-                                      "config that it was trained with"));
+        absl::StrCat(options.weights,
+                     ": its model.input differs from the config's; give the "
+                     "config that it was trained with"));
   }
   // Precision and layout as in training, where the run's config states them.
   ComputeFormat format = FormatOf(experiment.trainer());
   if (format.precision == TrainerConfig::AUTO) format.precision = TrainerConfig::FP32;
-  if (format.memory_format == TrainerConfig::AUTO_FORMAT) format.memory_format = TrainerConfig::NCHW;
+  if (format.memory_format == TrainerConfig::AUTO_FORMAT)
+    format.memory_format = TrainerConfig::NCHW;
   PlaceModule(*model.detector, device, format.memory_format);
 
   EvaluationResult result;
@@ -67,9 +68,8 @@ absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
   SSD_ASSIGN_OR_RETURN(std::unique_ptr<Evaluator> evaluator,
                        EvaluatorRegistry::Get().Create(experiment.evaluator(), context));
   const auto start = std::chrono::steady_clock::now();
-  SSD_ASSIGN_OR_RETURN(
-      EvaluationOutcome outcome,
-      EvaluateDetector(*model.detector, *data.loader, *evaluator, device, format));
+  SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome,
+                       EvaluateDetector(*model.detector, *data.loader, *evaluator, device, format));
   result.facts.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.metrics = std::move(outcome.metrics);

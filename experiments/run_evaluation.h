@@ -29,7 +29,8 @@ struct EvaluationResult {
   std::vector<ImageDetections> detections;
 };
 
-// The experiment of `config`, to be judged on `data` (protobuf text of a DatasetConfig: "voc { root:
+// The experiment of `config`, to be judged on `data` (protobuf text of a DatasetConfig: "voc {
+// root:
 // \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of its
 // own gets those of data.validation. \error as LoadExperiment.
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,

@@ -29,7 +29,8 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& path, const std::
     }
   } else if (fs::exists(chosen, error)) {
     return absl::AlreadyExistsError(absl::StrCat(
-        chosen, ": --output exists already; add --resume to go on with it, or name another folder"));
+        chosen,
+        ": --output exists already; add --resume to go on with it, or name another folder"));
   }
   if (!fs::create_directories(chosen + "/checkpoints", error)) {
     return FileError(error ? error.value() : EEXIST, "cannot make the run folder", chosen);

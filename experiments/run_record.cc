@@ -179,9 +179,9 @@ absl::StatusOr<RunRecord> RunRecordFromJson(const std::string& json, const std::
   rapidjson::Document document;
   document.Parse(json.c_str(), json.size());
   if (document.HasParseError()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        source, ": no JSON at byte ", document.GetErrorOffset(), ": ",
-        rapidjson::GetParseError_En(document.GetParseError())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": no JSON at byte ", document.GetErrorOffset(), ": ",
+                     rapidjson::GetParseError_En(document.GetParseError())));
   }
   if (!document.IsObject() || !document.HasMember("status")) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": no run.json: 'status' is missing"));

@@ -84,9 +84,8 @@ std::vector<MatchedTruth> MatchTruths(const SsdDetector& detector, const Annotat
          iou.data_ptr<float>()[row * total + anchor]});
   }
   for (MatchedTruth& match : matches) {
-    std::stable_sort(
-        match.anchors.begin(), match.anchors.end(),
-        [](const MatchedAnchor& a, const MatchedAnchor& b) { return a.iou > b.iou; });
+    std::stable_sort(match.anchors.begin(), match.anchors.end(),
+                     [](const MatchedAnchor& a, const MatchedAnchor& b) { return a.iou > b.iou; });
   }
   return matches;
 }
@@ -121,9 +120,9 @@ ReportContent::Facts RunFacts(const RunReportInput& input) {
       {"parameters", absl::StrCat(record.parameters)},
       {"anchors", absl::StrCat(record.anchors)},
       {"steps", absl::StrCat(record.steps, " of ", record.total_steps)},
-      {"device", record.device == "cpu" ? absl::StrCat(record.processor, ", ", record.threads,
-                                                       " threads")
-                                        : record.device},
+      {"device", record.device == "cpu"
+                     ? absl::StrCat(record.processor, ", ", record.threads, " threads")
+                     : record.device},
       {"precision", absl::StrCat(record.precision, ", ", record.memory_format)},
       {"LibTorch", record.torch_version},
       {"started", record.started},
@@ -137,10 +136,10 @@ ReportContent::Facts RunFacts(const RunReportInput& input) {
 absl::Status WriteRunReport(const RunReportInput& input) {
   ReportContent content;
   content.title = input.record.name;
-  content.summary = absl::StrFormat(
-      "%d images trained on, %d judged, %d anchors, %.2f million parameters.",
-      input.record.train.images, input.record.validation.images, input.record.anchors,
-      static_cast<double>(input.record.parameters) / 1e6);
+  content.summary =
+      absl::StrFormat("%d images trained on, %d judged, %d anchors, %.2f million parameters.",
+                      input.record.train.images, input.record.validation.images,
+                      input.record.anchors, static_cast<double>(input.record.parameters) / 1e6);
   SSD_ASSIGN_OR_RETURN(const MetricsHistory history, ReadMetricsHistory(input.folder.metrics()));
   content.charts = TrainingCharts(history);
   content.labels = input.labels;

@@ -74,9 +74,9 @@ absl::StatusOr<MetricList> ReadMetrics(const std::string& path) {
   }
   MetricList metrics;
   for (const auto& entry : document["metrics"].GetObject()) {
-    metrics.emplace_back(entry.name.GetString(),
-                         entry.value.IsNumber() ? std::optional<double>(entry.value.GetDouble())
-                                                : std::nullopt);
+    metrics.emplace_back(
+        entry.name.GetString(),
+        entry.value.IsNumber() ? std::optional<double>(entry.value.GetDouble()) : std::nullopt);
   }
   return metrics;
 }
@@ -109,8 +109,7 @@ class Points {
           for (const auto& child : running_) kill(child.first, signal_number);
         }
       }
-      while (next < sweep_.points.size() &&
-             static_cast<int64_t>(running_.size()) < options_.jobs) {
+      while (next < sweep_.points.size() && static_cast<int64_t>(running_.size()) < options_.jobs) {
         const SweepPoint& point = sweep_.points[next++];
         const std::optional<RunRecord> record = RecordOf(FolderOf(point));
         if (record.has_value() && record->status == "done") continue;
@@ -129,15 +128,15 @@ class Points {
     const bool resume = fs::exists(output + "/config.textproto", ignored);
     if (!resume) fs::remove_all(output, ignored);
     const std::string config = absl::StrCat(folder_, "/points/", point.name, ".textproto");
-    SSD_RETURN_IF_ERROR(WriteFileAtomically(
-        config, absl::StrCat("# proto-file: experiments/experiment.proto\n"
-                             "# proto-message: ssd.Experiment\n",
-                             PrintTextProto(point.experiment))));
+    SSD_RETURN_IF_ERROR(
+        WriteFileAtomically(config, absl::StrCat("# proto-file: experiments/experiment.proto\n"
+                                                 "# proto-message: ssd.Experiment\n",
+                                                 PrintTextProto(point.experiment))));
     std::vector<std::string> arguments = options_.command;
-    arguments.insert(arguments.end(), {absl::StrCat("--config=", config),
-                                       absl::StrCat("--output=", output),
-                                       absl::StrCat("--device=", options_.device),
-                                       absl::StrCat("--threads=", threads_per_point_)});
+    arguments.insert(arguments.end(),
+                     {absl::StrCat("--config=", config), absl::StrCat("--output=", output),
+                      absl::StrCat("--device=", options_.device),
+                      absl::StrCat("--threads=", threads_per_point_)});
     if (resume) arguments.push_back("--resume");
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());

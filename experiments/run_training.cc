@@ -72,10 +72,9 @@ absl::StatusOr<Experiment> ResumedExperiment(const Experiment& saved, Experiment
   std::string difference;
   differencer.ReportDifferencesToString(&difference);
   if (!differencer.Compare(expected, asked)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " was started with another config: ",
-                     absl::StripAsciiWhitespace(difference),
-                     "; resume it without --config, or start a new run"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " was started with another config: ", absl::StripAsciiWhitespace(difference),
+        "; resume it without --config, or start a new run"));
   }
   return asked;
 }
@@ -103,8 +102,8 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(device_, SelectDevice(options_.device));
     SSD_RETURN_IF_ERROR(OpenData());
     SSD_RETURN_IF_ERROR(BuildDetector());
-    SSD_RETURN_IF_ERROR(WriteFileAtomically(
-        folder_.config(), absl::StrCat(kHeader, PrintTextProto(experiment_))));
+    SSD_RETURN_IF_ERROR(
+        WriteFileAtomically(folder_.config(), absl::StrCat(kHeader, PrintTextProto(experiment_))));
     SSD_RETURN_IF_ERROR(WriteRecord());
     SSD_RETURN_IF_ERROR(Train(resumed));
     if (record_.status != "done") return absl::OkStatus();
@@ -149,8 +148,8 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(detector_,
                          SsdDetector::Create(experiment_.model(), labels_.num_classes()));
     TrainerConfig& trainer = *experiment_.mutable_trainer();
-    const MeasuredFormat measured = MeasureFormat(
-        *detector_, trainer, experiment_.data().loader().batch_size(), device_);
+    const MeasuredFormat measured =
+        MeasureFormat(*detector_, trainer, experiment_.data().loader().batch_size(), device_);
     if (!measured.timings.empty()) LOG(INFO) << measured.Summary();
     trainer.set_precision(measured.format.precision);
     trainer.set_memory_format(measured.format.memory_format);
@@ -242,8 +241,7 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome, Evaluate(*detector_));
     metrics_ = std::move(outcome.metrics);
     record_.metric = metrics_.values.front().first;
-    SSD_RETURN_IF_ERROR(
-        WriteDetectionsJson(folder_.detections(), outcome.detections, labels_));
+    SSD_RETURN_IF_ERROR(WriteDetectionsJson(folder_.detections(), outcome.detections, labels_));
     SSD_RETURN_IF_ERROR(WriteFileAtomically(folder_.final_metrics(), MetricsJson(metrics_)));
     SSD_RETURN_IF_ERROR(WriteRecord());
     return WriteRunReport({folder_, experiment_, record_, labels_, metrics_, outcome.detections,
@@ -284,9 +282,9 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
     return absl::FailedPreconditionError(
         absl::StrCat(folder.path(), ": the run is done; there is nothing to resume"));
   }
-  SSD_ASSIGN_OR_RETURN(const Experiment saved,
-                       LoadExperiment(folder.config(), absl::Span<const std::string>(),
-                                      options.working_directory));
+  SSD_ASSIGN_OR_RETURN(
+      const Experiment saved,
+      LoadExperiment(folder.config(), absl::Span<const std::string>(), options.working_directory));
   SSD_ASSIGN_OR_RETURN(Experiment experiment, ResumedExperiment(saved, asked, folder.path()));
   ResumedFolder resumed{std::move(folder), std::move(record), std::move(experiment), false};
   resumed.has_checkpoint = std::filesystem::exists(resumed.folder.last_checkpoint());

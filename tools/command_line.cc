@@ -71,8 +71,7 @@ void CommandLine::Add(std::string name, std::string* value, std::string placehol
   Declare(std::move(flag));
 }
 
-void CommandLine::Add(std::string name, int64_t* value, std::string placeholder,
-                      std::string help) {
+void CommandLine::Add(std::string name, int64_t* value, std::string placeholder, std::string help) {
   Flag flag;
   flag.name = std::move(name);
   flag.placeholder = std::move(placeholder);

@@ -11,7 +11,8 @@
 namespace ssd {
 
 // The flags of one command: parses them, prints grouped help, and refuses typos by naming the flag
-// that was meant. Flags are --name=value or --name value, booleans --name, --name=false or --noname;
+// that was meant. Flags are --name=value or --name value, booleans --name, --name=false or
+// --noname;
 // "--" ends them. (Abseil's flags exit with status 1 and cannot group their help.)
 class CommandLine {
  public:

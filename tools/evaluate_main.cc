@@ -30,10 +30,9 @@ absl::Status Evaluate(Flags flags, const std::vector<std::string>& overrides) {
   }
   if (flags.weights.empty()) return absl::InvalidArgumentError("--weights is not set");
   flags.evaluation.weights = ssd::UserPath(flags.weights);
-  SSD_ASSIGN_OR_RETURN(
-      const ssd::Experiment experiment,
-      ssd::LoadExperimentToEvaluate(ssd::UserPath(flags.config), overrides, flags.data,
-                                    ssd::WorkingDirectory()));
+  SSD_ASSIGN_OR_RETURN(const ssd::Experiment experiment,
+                       ssd::LoadExperimentToEvaluate(ssd::UserPath(flags.config), overrides,
+                                                     flags.data, ssd::WorkingDirectory()));
   SSD_ASSIGN_OR_RETURN(const ssd::EvaluationResult result,
                        ssd::RunEvaluation(experiment, flags.evaluation));
   const std::string json = ssd::MetricsJson(result.metrics, result.facts);
@@ -43,8 +42,8 @@ absl::Status Evaluate(Flags flags, const std::vector<std::string>& overrides) {
     std::filesystem::create_directories(output, error);
     if (error) return ssd::FileError(error.value(), "cannot make the folder", output);
     SSD_RETURN_IF_ERROR(ssd::WriteFileAtomically(output + "/metrics.json", json));
-    SSD_RETURN_IF_ERROR(ssd::WriteDetectionsJson(output + "/detections.json", result.detections,
-                                                 result.labels));
+    SSD_RETURN_IF_ERROR(
+        ssd::WriteDetectionsJson(output + "/detections.json", result.detections, result.labels));
   }
   std::cout << (flags.json ? json : ssd::MetricsTable(result.metrics, result.facts));
   return absl::OkStatus();
@@ -62,14 +61,14 @@ int main(int argc, char** argv) {
   command_line.Add("config", &flags.config, "F", "Experiment file, in place of a run.");
   command_line.Add("weights", &flags.weights, "W", "Model file (best.pt).");
   command_line.Group("Data");
-  command_line.Add("data", &flags.data, "TEXT",
-                   "Dataset in place of data.validation: 'voc { root: \"F\" image_set: \"test\" }'.");
+  command_line.Add(
+      "data", &flags.data, "TEXT",
+      "Dataset in place of data.validation: 'voc { root: \"F\" image_set: \"test\" }'.");
   command_line.Add("bootstrap", &flags.evaluation.bootstrap_resamples, "N",
                    "Resamples of the images for 95 % confidence intervals; 0: none.");
   command_line.Group("Machine");
   command_line.Add("device", &flags.evaluation.device, "D", "auto, cpu, cuda or cuda:N.");
-  command_line.Add("threads", &flags.evaluation.threads, "N",
-                   "Threads of LibTorch; 0: all cores.");
+  command_line.Add("threads", &flags.evaluation.threads, "N", "Threads of LibTorch; 0: all cores.");
   command_line.Group("Result");
   command_line.Add("output", &flags.output, "DIR",
                    "Folder for metrics.json and detections.json; empty: none are written.");

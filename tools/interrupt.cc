@@ -7,7 +7,8 @@ namespace ssd {
 namespace {
 
 std::atomic<int> received{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only use lock-free types");
+static_assert(std::atomic<int>::is_always_lock_free,
+              "a signal handler may only use lock-free types");
 
 void OnSignal(int number) {
   int none = 0;

@@ -14,8 +14,8 @@ namespace {
 
 // What the process of one point does.
 int TrainPoint(const std::string& config, const ssd::TrainingOptions& options) {
-  const absl::StatusOr<ssd::Experiment> experiment = ssd::LoadExperiment(
-      config, std::vector<std::string>(), options.working_directory);
+  const absl::StatusOr<ssd::Experiment> experiment =
+      ssd::LoadExperiment(config, std::vector<std::string>(), options.working_directory);
   if (!experiment.ok()) return ssd::ExitStatus(experiment.status());
   const absl::StatusOr<ssd::TrainingResult> result = ssd::RunTraining(*experiment, options);
   if (!result.ok()) return ssd::ExitStatus(result.status());
@@ -62,8 +62,9 @@ int main(int argc, char** argv) {
   command_line.Add("threads", &options.threads, "N",
                    "Threads of LibTorch, shared by the jobs; 0: all cores.");
   command_line.Group("Internal");
-  command_line.Add("train_point", &train_point,
-                   "Train --config, an experiment, as a point of a sweep: how a sweep calls itself.");
+  command_line.Add(
+      "train_point", &train_point,
+      "Train --config, an experiment, as a point of a sweep: how a sweep calls itself.");
 
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& overrides) {
     options.working_directory = ssd::WorkingDirectory();

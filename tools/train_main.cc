@@ -33,8 +33,8 @@ int main(int argc, char** argv) {
     options.output = ssd::UserPath(options.output);
     options.command_line.assign(argv, argv + argc);
     options.stop = &ssd::CatchInterrupts();
-    absl::StatusOr<ssd::Experiment> experiment = ssd::LoadExperiment(
-        ssd::UserPath(config), overrides, options.working_directory);
+    absl::StatusOr<ssd::Experiment> experiment =
+        ssd::LoadExperiment(ssd::UserPath(config), overrides, options.working_directory);
     if (!experiment.ok()) return ssd::ExitStatus(experiment.status());
     absl::StatusOr<ssd::TrainingResult> result = ssd::RunTraining(*experiment, options);
     if (!result.ok()) return ssd::ExitStatus(result.status());

@@ -13,8 +13,8 @@ namespace ssd {
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // Replaces the file by `content` whole or not at all: written beside it, flushed to the disk, then
-// renamed. \error naming the file: ResourceExhausted when the disk is full, NotFound when its folder
-// does not exist, PermissionDenied, Internal. The old file is intact after an error.
+// renamed. \error naming the file: ResourceExhausted when the disk is full, NotFound when its
+// folder does not exist, PermissionDenied, Internal. The old file is intact after an error.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
 
 // The error for `errno` = `error` met when doing `what` ("cannot write") to `path`.

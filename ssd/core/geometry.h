@@ -42,7 +42,8 @@ struct Geometry {
   // The untouched image.
   static Geometry Identity(ImageSize size) { return {size, size, 1, 0, 1, 0}; }
 
-  // A view that shows the rectangle `crop` (pixels of this view; may reach outside) at its own scale.
+  // A view that shows the rectangle `crop` (pixels of this view; may reach outside) at its own
+  // scale.
   Geometry Cropped(const PixelBox& crop) const;
   // The view warped to `size`.
   Geometry Resized(ImageSize size) const;

@@ -1,8 +1,10 @@
 #ifndef SSD_CORE_LOGGING_H_
 #define SSD_CORE_LOGGING_H_
 
-// LOG and CHECK are glog's; this is the only file that includes glog. LibTorch's wheel has its own LOG and CHECK, defined when c10/util/Logging.h is first read: whoever comes last wins.
-// Here c10 comes first and glog last, and because of c10's include guard that is final for the rest of the file.
+// LOG and CHECK are glog's; this is the only file that includes glog. LibTorch's wheel has its own
+// LOG and CHECK, defined when c10/util/Logging.h is first read: whoever comes last wins. Here c10
+// comes first and glog last, and because of c10's include guard that is final for the rest of the
+// file.
 #include <c10/util/Logging.h>
 
 #undef LOG

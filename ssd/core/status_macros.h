@@ -7,10 +7,10 @@
 #include "absl/status/statusor.h"
 
 // Returns from the calling function when `expression`, an absl::Status, is an error.
-#define SSD_RETURN_IF_ERROR(expression)                                  \
-  do {                                                                   \
-    absl::Status ssd_status_ = (expression);                             \
-    if (!ssd_status_.ok()) return ssd_status_;                           \
+#define SSD_RETURN_IF_ERROR(expression)        \
+  do {                                         \
+    absl::Status ssd_status_ = (expression);   \
+    if (!ssd_status_.ok()) return ssd_status_; \
   } while (false)
 
 // Declares or assigns `target` from an absl::StatusOr, or returns its error from the calling

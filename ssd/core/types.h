@@ -10,8 +10,8 @@
 
 // The values that travel between components: plain structs of tensors, without behaviour.
 //
-// Throughout the program boxes are float32 corners (x0, y0, x1, y1) in [0, 1] of the network's view,
-// except anchors, which are (cx, cy, w, h); label 0 is background and 1..C are the classes.
+// Throughout the program boxes are float32 corners (x0, y0, x1, y1) in [0, 1] of the network's
+// view, except anchors, which are (cx, cy, w, h); label 0 is background and 1..C are the classes.
 // B images a batch, A anchors, G padded truths an image, C classes, K detections an image.
 namespace ssd {
 

@@ -1,0 +1,167 @@
+#include "experiments/run_detection.h"
+
+#include <glob.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "data/image_file.h"
+#include "experiments/run_device.h"
+#include "ssd/core/file.h"
+#include "ssd/core/status_macros.h"
+#include "ssd/model/detector.h"
+#include "ssd/report/drawing.h"
+
+namespace ssd {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool LooksLikeImage(const fs::path& path) {
+  static const auto* const endings = new std::set<std::string>{
+      ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"};
+  return endings->count(absl::AsciiStrToLower(path.extension().string())) > 0;
+}
+
+std::string JsonLine(const std::string& file, const cv::Mat& image,
+                     const std::vector<Detection>& detections) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+  json.SetMaxDecimalPlaces(6);
+  json.StartObject();
+  json.Key("image");
+  json.String(file.c_str());
+  json.Key("width");
+  json.Int(image.cols);
+  json.Key("height");
+  json.Int(image.rows);
+  json.Key("detections");
+  json.StartArray();
+  for (const Detection& detection : detections) {
+    json.StartObject();
+    json.Key("class");
+    json.String(detection.class_name.c_str());
+    json.Key("label");
+    json.Int64(detection.label);
+    json.Key("score");
+    json.Double(detection.score);
+    json.Key("bbox");
+    json.StartArray();
+    for (double value :
+         {detection.box.x0, detection.box.y0, detection.box.width(), detection.box.height()}) {
+      json.Double(value);
+    }
+    json.EndArray();
+    json.EndObject();
+  }
+  json.EndArray();
+  json.EndObject();
+  return buffer.GetString();
+}
+
+absl::Status WritePicture(const std::string& path, cv::Mat bgr,
+                          const std::vector<Detection>& detections, const LabelMap& labels) {
+  std::vector<PixelDetection> drawn;
+  for (const Detection& detection : detections) {
+    drawn.push_back({detection.box, detection.score, detection.label});
+  }
+  DrawDetections(drawn, labels, /*minimum_score=*/0, bgr);
+  std::vector<uint8_t> bytes;
+  if (!cv::imencode(".jpg", bgr, bytes)) {
+    return absl::InternalError(absl::StrCat(path, ": OpenCV cannot encode a JPEG"));
+  }
+  return WriteFileAtomically(
+      path, absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::string>& inputs) {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const std::string& input : inputs) {
+    std::vector<std::string> found;
+    if (fs::is_directory(input, error)) {
+      for (const fs::directory_entry& entry : fs::directory_iterator(input, error)) {
+        if (entry.is_regular_file(error) && LooksLikeImage(entry.path())) {
+          found.push_back(entry.path().string());
+        }
+      }
+      std::sort(found.begin(), found.end());
+    } else if (fs::exists(input, error)) {
+      found.push_back(input);
+    } else {
+      glob_t matches = {};
+      if (glob(input.c_str(), 0, nullptr, &matches) == 0) {
+        found.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+      }
+      globfree(&matches);
+    }
+    if (found.empty()) {
+      return absl::NotFoundError(
+          absl::StrCat(input, ": no image there; name image files, folders of them, or globs"));
+    }
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& files,
+                                              const DetectionOptions& options,
+                                              std::ostream& lines) {
+  if (!(options.min_score >= 0 && options.min_score <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--min_score=", options.min_score, ": must be 0 to 1"));
+  }
+  SSD_RETURN_IF_ERROR(SetThreads(options.threads).status());
+  SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
+  SSD_ASSIGN_OR_RETURN(const Detector detector, Detector::Load(options.weights, device));
+  std::error_code error;
+  if (!options.output.empty() && !fs::create_directories(options.output, error)) {
+    if (error) return FileError(error.value(), "cannot make the folder", options.output);
+    return absl::AlreadyExistsError(
+        absl::StrCat(options.output, ": --output exists already; name another folder"));
+  }
+  DetectionSummary summary;
+  summary.output = options.output;
+  std::set<std::string> names;
+  for (const std::string& file : files) {
+    SSD_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> source, OpenImageFile(file));
+    SSD_ASSIGN_OR_RETURN(const cv::Mat rgb, source->Decode());
+    cv::Mat bgr;
+    cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
+    const auto start = std::chrono::steady_clock::now();
+    SSD_ASSIGN_OR_RETURN(std::vector<Detection> detections, detector.Detect(bgr));
+    summary.network_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    detections.erase(std::remove_if(detections.begin(), detections.end(),
+                                    [&options](const Detection& detection) {
+                                      return detection.score < options.min_score;
+                                    }),
+                     detections.end());
+    ++summary.images;
+    summary.detections += static_cast<int64_t>(detections.size());
+    lines << JsonLine(file, bgr, detections) << "\n";
+    if (options.output.empty()) continue;
+    // Inputs of one name from several folders get a number.
+    const std::string stem = fs::path(file).stem().string();
+    std::string name = stem;
+    for (int number = 2; !names.insert(name).second; ++number) {
+      name = absl::StrCat(stem, "-", number);
+    }
+    SSD_RETURN_IF_ERROR(WritePicture(absl::StrCat(options.output, "/", name, ".jpg"), bgr,
+                                     detections, detector.labels()));
+  }
+  return summary;
+}
+
+}  // namespace ssd

@@ -1,0 +1,46 @@
+#ifndef EXPERIMENTS_RUN_DETECTION_H_
+#define EXPERIMENTS_RUN_DETECTION_H_
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace ssd {
+
+struct DetectionOptions {
+  std::string weights;  // a model file
+  std::string device = "auto";
+  int64_t threads = 0;
+  // Detections below this score are left out; [0, 1].
+  double min_score = 0.5;
+  // Gets the drawn pictures, as JPEG under the inputs' names; must not exist. Empty: none are
+  // drawn.
+  std::string output;
+};
+
+struct DetectionSummary {
+  int64_t images = 0;
+  int64_t detections = 0;
+  double network_seconds = 0;  // in Detector::Detect alone
+  std::string output;
+};
+
+// The image files that `inputs` name: files as they are, folders with every image in them (by
+// ending, not in folders below), and globs where no such file exists; folders and globs sorted.
+// \error NotFound naming an input that names nothing.
+absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::string>& inputs);
+
+// Detects in each image and writes a JSON line for each to `lines`:
+//   {"image":"a.jpg","width":640,"height":480,"detections":[{"class":"dog","label":12,
+//    "score":0.98,"bbox":[x,y,width,height]}]}
+// \error naming the file: an image that cannot be read ends the work, after the lines before it.
+absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& files,
+                                              const DetectionOptions& options, std::ostream& lines);
+
+}  // namespace ssd
+
+#endif  // EXPERIMENTS_RUN_DETECTION_H_

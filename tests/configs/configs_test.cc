@@ -1,0 +1,109 @@
+// Every experiment and sweep that is shipped loads, builds and takes a training step.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "experiments/load_experiment.h"
+#include "experiments/load_sweep.h"
+#include "ssd/core/file.h"
+#include "ssd/model/ssd_detector.h"
+#include "ssd/optim/optimizer.h"
+#include "ssd/optim/parameter_groups.h"
+
+namespace ssd {
+namespace {
+
+constexpr int64_t kClasses = 3;
+constexpr int64_t kImages = 2;
+
+std::vector<std::string> Configs(const std::string& message) {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("experiments")) {
+    if (entry.path().extension() != ".textproto") continue;
+    const std::string text = *ReadFile(entry.path().string());
+    if (text.find("# proto-message: ssd." + message + "\n") != std::string::npos) {
+      paths.push_back(entry.path().string());
+    }
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::string TestName(const testing::TestParamInfo<std::string>& info) {
+  std::string name;
+  for (char c : info.param) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+}
+
+class ShippedExperiment : public testing::TestWithParam<std::string> {};
+
+TEST_P(ShippedExperiment, LoadsBuildsAndTakesAStep) {
+  const absl::StatusOr<Experiment> experiment =
+      LoadExperiment(GetParam(), std::vector<std::string>(), ".");
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  at::manual_seed(1);
+  const auto detector = SsdDetector::Create(experiment->model(), kClasses);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  SsdDetector& network = **detector;
+  const ImageSize size = network.input_size();
+
+  // Zero learning rate would pass too; the weights must move.
+  OptimizerContext context;
+  context.parameters =
+      NamedParameters(network, experiment->optimizer().no_decay_for_biases_and_norms());
+  const auto optimizer = OptimizerRegistry::Get().Create(experiment->optimizer(), context);
+  ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+  EXPECT_GT((*optimizer)->base_learning_rate(), 0);
+
+  network.train();
+  const Tensor images = at::randint(0, 256, {kImages, 3, size.height, size.width}, at::kByte);
+  Truth truth;
+  truth.boxes = at::tensor({0.1f, 0.2f, 0.6f, 0.7f}).expand({kImages, 8, 4}).contiguous();
+  truth.labels = at::zeros({kImages, 8}, at::kLong);
+  truth.labels.select(1, 0).fill_(2);
+  truth.ignore = at::zeros({kImages, 8}, at::kBool);
+  const Losses losses = network.ComputeLosses(network.Forward(images), truth);
+  losses.total.backward();
+  EXPECT_TRUE(std::isfinite(losses.total.item<float>()));
+  const Tensor before = context.parameters.front().value.detach().clone();
+  (*optimizer)->Step(at::tensor(1e-3f), Tensor());
+  EXPECT_FALSE(before.equal(context.parameters.front().value));
+
+  network.eval();
+  const at::NoGradGuard no_gradient;
+  const Detections detections = network.Detect(network.Forward(images));
+  EXPECT_EQ(detections.boxes.size(0), kImages);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedExperiment, testing::ValuesIn(Configs("Experiment")),
+                         TestName);
+
+class ShippedSweep : public testing::TestWithParam<std::string> {};
+
+TEST_P(ShippedSweep, Loads) {
+  const absl::StatusOr<LoadedSweep> sweep = LoadSweep(GetParam(), std::vector<std::string>(), ".");
+  ASSERT_TRUE(sweep.ok()) << sweep.status();
+  EXPECT_GT(sweep->points.size(), 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ShippedSweep, testing::ValuesIn(Configs("Sweep")), TestName);
+
+// A config without a header would be tested by nobody.
+TEST(ShippedConfigs, SayWhatTheyAre) {
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("experiments")) {
+    files += entry.path().extension() == ".textproto" ? 1 : 0;
+  }
+  EXPECT_GT(files, 0u);
+  EXPECT_EQ(Configs("Experiment").size() + Configs("Sweep").size(), files);
+}
+
+}  // namespace
+}  // namespace ssd
