@@ -118,7 +118,7 @@ float Luminance(const cv::Vec3b& rgb) { return .299f * rgb[0] + .587f * rgb[1] +
 
 // A colour that stands out from both in luminance.
 cv::Vec3b ContrastingColor(Random& random, const cv::Vec3b& a, const cv::Vec3b& b) {
-  constexpr float kLeastContrast = 60;
+  constexpr float kLeastContrast = 80;
   constexpr int kAttempts = 20;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const cv::Vec3b color = AnyColor(random);
@@ -239,8 +239,8 @@ class DrawnStyle : public DigitStyle {
     const size_t way =
         static_cast<size_t>(random.Integer(0, static_cast<int64_t>(skeletons.size()) - 1));
 
-    const float width = Between(random, 0.5, 0.85);
-    const float slant = Between(random, -0.25, 0.25);
+    const float width = Between(random, 0.55, 0.85);
+    const float slant = Between(random, -0.2, 0.2);
     const double turn = random.Uniform(-0.26, 0.26);  // 15 degrees
     const float cosine = static_cast<float>(std::cos(turn));
     const float sine = static_cast<float>(std::sin(turn));
@@ -266,7 +266,7 @@ class DrawnStyle : public DigitStyle {
     }
 
     const float longer_side = static_cast<float>(side) * (20.0f / 28.0f);
-    const float radius = std::max(0.7f, Between(random, 0.045, 0.1) * longer_side);
+    const float radius = std::max(0.9f, Between(random, 0.05, 0.1) * longer_side);
     const float scale = (longer_side - 2 * radius) / std::max(high.x - low.x, high.y - low.y);
     const cv::Point2f middle = (low + high) * 0.5f;
     const cv::Point2f center(static_cast<float>(side) / 2, static_cast<float>(side) / 2);
@@ -289,13 +289,13 @@ class DrawnStyle : public DigitStyle {
     for (const PlacedDigit& digit : digits) {
       BlendInk(digit.drawn.ink, digit.origin, ContrastingColor(random, from, to), 1, rgb);
     }
-    constexpr int kMostNoise = 30;
+    constexpr int kMostNoise = 24;
     AddNoise(random, static_cast<int>(random.Integer(0, kMostNoise)), rgb);
     return rgb;
   }
 
   // To be changed with every change of what is drawn.
-  std::string Fingerprint() const override { return "drawn digits, version 1"; }
+  std::string Fingerprint() const override { return "drawn digits, version 2"; }
 };
 
 // Scenes of digits that the program draws itself; no files needed. Datasets with different
