@@ -14,7 +14,7 @@ expect() {
   shift 2
   "$@" > out.txt 2> err.txt || got=$?
   [[ $got == "$status" ]] || fail "exit status $got, not $status: $*: $(tail -n 3 err.txt)"
-  grep -qF -- "$text" err.txt || fail "'$text' is not what it says: $*: $(tail -n 3 err.txt)"
+  [[ -z $text ]] || grep -qF -- "$text" err.txt || fail "'$text' is not what it says: $*: $(tail -n 3 err.txt)"
 }
 
 cat > tiny.textproto << END
@@ -27,13 +27,14 @@ data {
   validation { digits { scenes: 16 } }
   loader { batch_size: 8 workers: 2 }
 }
-trainer { epochs: 2 log_every: 2 evaluate_every: 6 checkpoint_every: 2 ema {} }
+trainer { epochs: 3 log_every: 2 evaluate_every: 6 checkpoint_every: 2 ema {} }
 END
-train() { "$tools/train" --config=tiny.textproto --threads=1 "$@"; }
+# Arrays, not functions: the process in the background is then the program, which signals are for.
+train=("$tools/train" --config=tiny.textproto --threads=1)
 without_clock() { sed 's/,"timing":{[^}]*}//' "$1"; }
 
 # A run leaves everything it promises.
-expect 0 "run folder: $work/whole (done)" train --output="$work/whole"
+expect 0 "run folder: $work/whole (done)" "${train[@]}" --output="$work/whole"
 for file in config.textproto run.json metrics.jsonl metrics.json detections.json report.html checkpoints/last.pt checkpoints/best.pt; do
   [[ -s whole/$file ]] || fail "whole/$file is missing"
 done
@@ -43,15 +44,15 @@ grep -q '"status": "done"' whole/run.json || fail "run.json is not done"
 # The saved config reproduces it, bit for bit.
 expect 0 done "$tools/train" --config=whole/config.textproto --threads=1 --output="$work/again"
 # Killed at any moment and resumed, it goes through the same bits.
-for wanted in 2 10; do
+for wanted in 2 8; do
   rm -rf killed
-  train --output="$work/killed" 2> killed.txt > /dev/null &
+  "${train[@]}" --output="$work/killed" 2> killed.txt > /dev/null &
   child=$!
   # Reads what the run has logged until the step is there; the process is still at work then.
   until grep -q "\"step\":$wanted," killed/metrics.jsonl 2> /dev/null || ! kill -0 $child 2> /dev/null; do :; done
   kill -KILL $child 2> /dev/null || fail "it ended before step $wanted"
   wait $child 2> /dev/null
-  expect 0 done train --output="$work/killed" --resume
+  expect 0 done "${train[@]}" --output="$work/killed" --resume
   for run in again killed; do
     for file in checkpoints/last.pt checkpoints/best.pt detections.json metrics.json; do
       cmp -s whole/$file $run/$file || fail "$run/$file differs from whole/$file (killed at step $wanted)"
@@ -61,7 +62,7 @@ for wanted in 2 10; do
 done
 
 # Ctrl-C ends it with a checkpoint and the shell's exit status.
-train --output="$work/stopped" 2> /dev/null > /dev/null &
+"${train[@]}" --output="$work/stopped" 2> /dev/null > /dev/null &
 child=$!
 until [[ -e stopped/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do :; done
 kill -TERM $child
@@ -69,16 +70,16 @@ status=0
 wait $child || status=$?
 [[ $status == 143 ]] || fail "SIGTERM gave exit status $status"
 grep -q '"status": "interrupted"' stopped/run.json || fail "stopped/run.json is not interrupted"
-expect 0 done train --output="$work/stopped" --resume
+expect 0 done "${train[@]}" --output="$work/stopped" --resume
 cmp -s whole/checkpoints/last.pt stopped/checkpoints/last.pt || fail "the resumed run differs after SIGTERM"
 
 # Wrong input: one line and status 2.
-expect 2 "--resume" train --output="$work/whole"
-expect 2 "nothing to resume" train --output="$work/whole" --resume
-expect 2 "did you mean" train model.num_levls=3
+expect 2 "--resume" "${train[@]}" --output="$work/whole"
+expect 2 "nothing to resume" "${train[@]}" --output="$work/whole" --resume
+expect 2 "did you mean" "${train[@]}" model.num_levls=3
 expect 2 "did you mean --config?" "$tools/train" --confg=tiny.textproto
 expect 2 "none.textproto" "$tools/train" --config=none.textproto
-expect 2 "--device" train --device=tpu --output="$work/tpu"
+expect 2 "--device" "${train[@]}" --device=tpu --output="$work/tpu"
 
 # The other commands on its result.
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --json --output=judged
@@ -96,14 +97,14 @@ set: "trainer.epochs=1"
 axis { name: "m" point { label: "1" set: "model.num_levels=1" } point { label: "2" } }
 seed: [1, 2]
 END
-sweep() { "$tools/sweep" --config=sweep.textproto --threads=1 "$@"; }
-expect 0 "sweep folder" sweep --output="$work/sweep"
-sweep --output="$work/sweep2" > /dev/null 2>&1 &
+sweep=("$tools/sweep" --config=sweep.textproto --threads=1)
+expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep"
+"${sweep[@]}" --output="$work/sweep2" > /dev/null 2>&1 &
 child=$!
 until compgen -G 'sweep2/*seed=2/metrics.jsonl' > /dev/null || ! kill -0 $child 2> /dev/null; do :; done
 kill -TERM $child
 wait $child
-expect 0 "sweep folder" sweep --output="$work/sweep2" --resume
+expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep2" --resume
 cmp -s sweep/table.txt sweep2/table.txt || fail "the resumed sweep's table differs: $(diff sweep/table.txt sweep2/table.txt)"
 
 ((failures == 0)) || exit 1
