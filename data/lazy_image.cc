@@ -27,7 +27,8 @@ struct Stage {
   cv::Rect core;              // the part of the given image that remains visible
   std::vector<Frame> frames;  // the rest of the view, outermost first
   std::vector<const LazyImage::ColorOperation*> colors;  // of the core, in order
-  bool flipped = false;                                  // the view is mirrored at the end
+  bool flip_x = false;  // the view is mirrored at the end, left to right
+  bool flip_y = false;  // or top to bottom
 };
 
 // Collects crops, flips and colours, which can be exchanged exactly: a mirrored crop is the crop of
@@ -38,11 +39,13 @@ class StageBuilder {
 
   void Crop(const cv::Rect& rect, const cv::Scalar& fill) {
     const cv::Rect& view = windows_.back();
-    const int x = flipped_ ? view.br().x - rect.br().x : view.x + rect.x;
-    windows_.emplace_back(x, view.y + rect.y, rect.width, rect.height);
+    const int x = flip_x_ ? view.br().x - rect.br().x : view.x + rect.x;
+    const int y = flip_y_ ? view.br().y - rect.br().y : view.y + rect.y;
+    windows_.emplace_back(x, y, rect.width, rect.height);
     fills_.push_back({fill, colors_.size()});
   }
-  void Flip() { flipped_ = !flipped_; }
+  void FlipX() { flip_x_ = !flip_x_; }
+  void FlipY() { flip_y_ = !flip_y_; }
   void Recolor(const LazyImage::ColorOperation& operation) { colors_.push_back(&operation); }
 
   // A pixel of the view has the fill of the last crop whose rectangle reached out of the view
@@ -52,7 +55,8 @@ class StageBuilder {
     Stage stage;
     stage.view = windows_.back();
     stage.colors = colors_;
-    stage.flipped = flipped_;
+    stage.flip_x = flip_x_;
+    stage.flip_y = flip_y_;
     cv::Rect outer = windows_.back();
     for (size_t k = windows_.size() - 1; k > 0 && !outer.empty(); --k) {
       const cv::Rect inner = outer & windows_[k - 1];
@@ -81,7 +85,8 @@ class StageBuilder {
   std::vector<cv::Rect> windows_;  // the given image, then the view after each crop
   std::vector<Fill> fills_;        // of each crop
   std::vector<const LazyImage::ColorOperation*> colors_;
-  bool flipped_ = false;
+  bool flip_x_ = false;
+  bool flip_y_ = false;
 };
 
 void FillRect(cv::Mat& canvas, const cv::Rect& rect, const Color& color) {
@@ -114,10 +119,15 @@ void Recolor(const Stage& stage, cv::Mat& rgb) {
 
 // The stage's result in `canvas`, which is CV_8UC3 of the view's size.
 void Paint(const cv::Mat& given, const Stage& stage, cv::Mat& canvas) {
-  if (stage.flipped && stage.frames.empty() && stage.colors.empty()) {
+  if (stage.frames.empty() && stage.colors.empty()) {
     for (int y = 0; y < canvas.rows; ++y) {
       const Color* const row = given.ptr<Color>(stage.view.y + y, stage.view.x);
-      std::reverse_copy(row, row + canvas.cols, canvas.ptr<Color>(y));
+      Color* const shown = canvas.ptr<Color>(stage.flip_y ? canvas.rows - 1 - y : y);
+      if (stage.flip_x) {
+        std::reverse_copy(row, row + canvas.cols, shown);
+      } else {
+        std::copy(row, row + canvas.cols, shown);
+      }
     }
     return;
   }
@@ -127,9 +137,12 @@ void Paint(const cv::Mat& given, const Stage& stage, cv::Mat& canvas) {
     given(stage.core).copyTo(core);
     Recolor(stage, core);
   }
-  if (!stage.flipped) return;
-  for (int y = 0; y < canvas.rows; ++y) {
+  for (int y = 0; stage.flip_x && y < canvas.rows; ++y) {
     std::reverse(canvas.ptr<Color>(y), canvas.ptr<Color>(y) + canvas.cols);
+  }
+  for (int y = 0; stage.flip_y && y < canvas.rows / 2; ++y) {
+    Color* const row = canvas.ptr<Color>(y);
+    std::swap_ranges(row, row + canvas.cols, canvas.ptr<Color>(canvas.rows - 1 - y));
   }
 }
 
@@ -172,7 +185,9 @@ void LazyImage::Resize(ImageSize size, int interpolation) {
   size_ = size;
 }
 
-void LazyImage::FlipHorizontally() { operations_.push_back(Flip{}); }
+void LazyImage::FlipHorizontally() { operations_.push_back(FlipX{}); }
+
+void LazyImage::FlipVertically() { operations_.push_back(FlipY{}); }
 
 void LazyImage::Recolor(ColorOperation operation) { operations_.push_back(std::move(operation)); }
 
@@ -196,8 +211,10 @@ absl::Status LazyImage::RenderTo(cv::Mat& destination) const {
     for (; operation != operations_.end() && resize == nullptr; ++operation) {
       if (const auto* crop = std::get_if<CropTo>(&*operation)) {
         builder.Crop(crop->rect, crop->fill);
-      } else if (std::holds_alternative<Flip>(*operation)) {
-        builder.Flip();
+      } else if (std::holds_alternative<FlipX>(*operation)) {
+        builder.FlipX();
+      } else if (std::holds_alternative<FlipY>(*operation)) {
+        builder.FlipY();
       } else if (const auto* color = std::get_if<ColorOperation>(&*operation)) {
         builder.Recolor(*color);
       } else {
@@ -210,7 +227,7 @@ absl::Status LazyImage::RenderTo(cv::Mat& destination) const {
       Paint(image, stage, destination);
       return absl::OkStatus();
     }
-    if (stage.frames.empty() && stage.colors.empty() && !stage.flipped) {
+    if (stage.frames.empty() && stage.colors.empty() && !stage.flip_x && !stage.flip_y) {
       image = image(stage.view);
     } else {
       cv::Mat canvas = Scratch(slot, stage.view.size());

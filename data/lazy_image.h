@@ -56,7 +56,8 @@ class LazyImage {
   void Crop(const cv::Rect& rect, const cv::Scalar& fill);
   // Precondition: `size` is not empty.
   void Resize(ImageSize size, int interpolation);  // cv::InterpolationFlags
-  void FlipHorizontally();
+  void FlipHorizontally();                         // left becomes right
+  void FlipVertically();                           // top becomes bottom
   void Recolor(ColorOperation operation);
 
   // CV_8UC3, RGB, contiguous, of size(). \error from the source.
@@ -74,8 +75,9 @@ class LazyImage {
     ImageSize size;
     int interpolation;
   };
-  struct Flip {};
-  using Operation = std::variant<CropTo, ResizeTo, Flip, ColorOperation>;
+  struct FlipX {};
+  struct FlipY {};
+  using Operation = std::variant<CropTo, ResizeTo, FlipX, FlipY, ColorOperation>;
 
   std::shared_ptr<const ImageSource> source_;
   ImageSize size_;

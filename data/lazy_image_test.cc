@@ -55,9 +55,10 @@ class Reference {
     cv::resize(image_, resized, cv::Size(size.width, size.height), 0, 0, interpolation);
     image_ = resized;
   }
-  void FlipHorizontally() {
+  // `axis` as for cv::flip: 1 is left to right, 0 top to bottom.
+  void Flip(int axis) {
     cv::Mat flipped;
-    cv::flip(image_, flipped, 1);
+    cv::flip(image_, flipped, axis);
     image_ = flipped;
   }
   void Recolor(const LazyImage::ColorOperation& operation) { operation(image_); }
@@ -82,7 +83,7 @@ TEST(LazyImageTest, RandomChainsEqualTheOperationsOneByOne) {
     Reference reference(original);
     for (int64_t i = random.Integer(0, 8); i > 0; --i) {
       const ImageSize size = image.size();
-      switch (random.Integer(0, 4)) {
+      switch (random.Integer(0, 5)) {
         case 0:
         case 1: {
           const cv::Rect rect(static_cast<int>(random.Integer(-15, size.width + 5)),
@@ -104,7 +105,11 @@ TEST(LazyImageTest, RandomChainsEqualTheOperationsOneByOne) {
         }
         case 3:
           image.FlipHorizontally();
-          reference.FlipHorizontally();
+          reference.Flip(1);
+          break;
+        case 4:
+          image.FlipVertically();
+          reference.Flip(0);
           break;
         default: {
           const double factor = random.Uniform(0.5, 1.5);

@@ -19,7 +19,7 @@ class HorizontalFlip : public Transform {
   }
 
   void Apply(Random& random, Sample& sample) const override {
-    if (random.Bernoulli(probability_)) FlipView(sample);
+    if (random.Bernoulli(probability_)) FlipViewHorizontally(sample);
   }
 
  private:

@@ -42,13 +42,23 @@ void ResizeView(Sample& sample, ImageSize size, int interpolation) {
   }
 }
 
-void FlipView(Sample& sample) {
+void FlipViewHorizontally(Sample& sample) {
   const double width = static_cast<double>(sample.image.size().width);
   sample.image.FlipHorizontally();
-  sample.geometry = sample.geometry.Flipped();
+  sample.geometry = sample.geometry.FlippedHorizontally();
   for (Annotation& object : sample.truth.objects) {
     PixelBox& box = object.box;
     box = {width - box.x1, box.y0, width - box.x0, box.y1};
+  }
+}
+
+void FlipViewVertically(Sample& sample) {
+  const double height = static_cast<double>(sample.image.size().height);
+  sample.image.FlipVertically();
+  sample.geometry = sample.geometry.FlippedVertically();
+  for (Annotation& object : sample.truth.objects) {
+    PixelBox& box = object.box;
+    box = {box.x0, height - box.y1, box.x1, height - box.y0};
   }
 }
 

@@ -23,7 +23,10 @@ void CropView(Sample& sample, const cv::Rect& rect, const cv::Scalar& fill);
 void ResizeView(Sample& sample, ImageSize size, int interpolation);
 
 // Mirrors the view left to right.
-void FlipView(Sample& sample);
+void FlipViewHorizontally(Sample& sample);
+
+// Mirrors the view top to bottom.
+void FlipViewVertically(Sample& sample);
 
 }  // namespace ssd
 

@@ -336,6 +336,21 @@ TEST(HorizontalFlipTest, TwiceIsIdentity) {
   EXPECT_EQ(MaxDifference(*sample.image.Render(), image), 0);
 }
 
+TEST(VerticalFlipTest, TwiceIsIdentity) {
+  const cv::Mat image = ToMat(Golden()["resize"]["src"]);
+  const double height = image.rows;
+  Sample sample = MakeSample(image, {{1, 2, 4.5, 6}});
+  const auto flip = Create("vertical_flip { probability: 1 }");
+  ASSERT_TRUE(flip.ok());
+  Random random(1, 1, 1);
+  (*flip)->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {1, height - 6, 4.5, height - 2}, 1e-12);
+  EXPECT_EQ(sample.image.Render()->at<cv::Vec3b>(0, 0), image.at<cv::Vec3b>(image.rows - 1, 0));
+  (*flip)->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {1, 2, 4.5, 6}, 1e-12);
+  EXPECT_EQ(MaxDifference(*sample.image.Render(), image), 0);
+}
+
 // Draws probabilities and amounts as documented: counts what happened to a grey image.
 TEST(PhotometricDistortionTest, EachOperationHappensHalfOfTheTime) {
   const auto distort = Create(
@@ -431,12 +446,11 @@ PixelBox BoxOfColor(const cv::Mat& image, int color) {
 }
 
 TEST(TransformContractTest, BoxesStayOnTheirPixelsThroughAnyChain) {
-  const std::vector<std::string> kGeometric = {"resize { interpolation: LINEAR }",
-                                               "resize { interpolation: NEAREST }",
-                                               "resize { interpolation: AREA }",
-                                               "horizontal_flip { probability: 1 }",
-                                               "iou_crop {}",
-                                               "expand { probability: 1 max_ratio: 2 }"};
+  const std::vector<std::string> kGeometric = {
+      "resize { interpolation: LINEAR }",      "resize { interpolation: NEAREST }",
+      "resize { interpolation: AREA }",        "horizontal_flip { probability: 1 }",
+      "vertical_flip { probability: 1 }",      "iou_crop {}",
+      "expand { probability: 1 max_ratio: 2 }"};
   int seen = 0;
   for (uint64_t chain = 0; chain < 300; ++chain) {
     Random random(7, 7, chain);
@@ -445,7 +459,7 @@ TEST(TransformContractTest, BoxesStayOnTheirPixelsThroughAnyChain) {
     std::string names;
     int64_t first = 0;
     for (int64_t i = random.Integer(1, 4); i > 0; --i) {
-      const int64_t drawn = random.Integer(first, 5);
+      const int64_t drawn = random.Integer(first, static_cast<int64_t>(kGeometric.size()) - 1);
       if (drawn < 3) first = 3;
       const std::string& name = kGeometric[drawn];
       // Never smaller than the image, so that thin remainders stay visible.

@@ -22,10 +22,17 @@ Geometry Geometry::Resized(ImageSize size) const {
   return result;
 }
 
-Geometry Geometry::Flipped() const {
+Geometry Geometry::FlippedHorizontally() const {
   Geometry result = *this;
   result.offset_x += scale_x * static_cast<double>(view.width);
   result.scale_x = -scale_x;
+  return result;
+}
+
+Geometry Geometry::FlippedVertically() const {
+  Geometry result = *this;
+  result.offset_y += scale_y * static_cast<double>(view.height);
+  result.scale_y = -scale_y;
   return result;
 }
 
@@ -33,6 +40,7 @@ PixelBox Geometry::ToOriginal(const PixelBox& in_view) const {
   PixelBox box{scale_x * in_view.x0 + offset_x, scale_y * in_view.y0 + offset_y,
                scale_x * in_view.x1 + offset_x, scale_y * in_view.y1 + offset_y};
   if (scale_x < 0) std::swap(box.x0, box.x1);
+  if (scale_y < 0) std::swap(box.y0, box.y1);
   return box;
 }
 
@@ -40,6 +48,7 @@ PixelBox Geometry::ToView(const PixelBox& in_original) const {
   PixelBox box{(in_original.x0 - offset_x) / scale_x, (in_original.y0 - offset_y) / scale_y,
                (in_original.x1 - offset_x) / scale_x, (in_original.y1 - offset_y) / scale_y};
   if (scale_x < 0) std::swap(box.x0, box.x1);
+  if (scale_y < 0) std::swap(box.y0, box.y1);
   return box;
 }
 

@@ -47,8 +47,9 @@ struct Geometry {
   Geometry Cropped(const PixelBox& crop) const;
   // The view warped to `size`.
   Geometry Resized(ImageSize size) const;
-  // The view mirrored left to right.
-  Geometry Flipped() const;
+  // The view mirrored left to right, or top to bottom.
+  Geometry FlippedHorizontally() const;
+  Geometry FlippedVertically() const;
 
   // A box in pixels of the view, in pixels of the original; corners ordered, not clipped.
   PixelBox ToOriginal(const PixelBox& in_view) const;

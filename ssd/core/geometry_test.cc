@@ -49,9 +49,12 @@ TEST(Geometry, OneStepEachByHand) {
   ExpectNear(resized.ToOriginal({0, 0, 300, 300}), {0, 0, 200, 100});
   ExpectNear(resized.ToView({100, 50, 200, 100}), {150, 150, 300, 300});
   // Flip: left becomes right, and corners stay ordered.
-  const Geometry flipped = image.Flipped();
+  const Geometry flipped = image.FlippedHorizontally();
   ExpectNear(flipped.ToOriginal({0, 0, 10, 20}), {190, 0, 200, 20});
   ExpectNear(flipped.ToView({190, 0, 200, 20}), {0, 0, 10, 20});
+  const Geometry upside_down = image.FlippedVertically();
+  ExpectNear(upside_down.ToOriginal({0, 0, 10, 20}), {0, 80, 10, 100});
+  ExpectNear(upside_down.ToView({0, 80, 10, 100}), {0, 0, 10, 20});
   // Expansion: a crop that reaches outside.
   const Geometry expanded = image.Cropped({-100, -50, 300, 150});
   EXPECT_EQ(expanded.view, (ImageSize{200, 400}));
@@ -63,7 +66,8 @@ TEST(Geometry, TwoFlipsAreTheIdentity) {
   for (int i = 0; i < 100; ++i) {
     const ImageSize size{random.Integer(1, 500), random.Integer(1, 500)};
     const Geometry geometry = Geometry::Identity(size).Cropped({3, 4, 13, 24}).Resized({30, 50});
-    ExpectNear(geometry.Flipped().Flipped(), geometry);
+    ExpectNear(geometry.FlippedHorizontally().FlippedHorizontally(), geometry);
+    ExpectNear(geometry.FlippedVertically().FlippedVertically(), geometry);
   }
 }
 
@@ -77,7 +81,7 @@ TEST(Geometry, CompositionEqualsItsStepsOneByOne) {
     std::vector<Geometry> steps;  // each alone, on the view it was given
     for (int i = 0; i < 6; ++i) {
       const Geometry alone = Geometry::Identity(composed.view);
-      switch (random.Integer(0, 2)) {
+      switch (random.Integer(0, 3)) {
         case 0: {
           // Whole pixels, as crops of images are.
           const double x = static_cast<double>(random.Integer(-20, 10));
@@ -94,9 +98,13 @@ TEST(Geometry, CompositionEqualsItsStepsOneByOne) {
           composed = composed.Resized(target);
           break;
         }
+        case 2:
+          steps.push_back(alone.FlippedHorizontally());
+          composed = composed.FlippedHorizontally();
+          break;
         default:
-          steps.push_back(alone.Flipped());
-          composed = composed.Flipped();
+          steps.push_back(alone.FlippedVertically());
+          composed = composed.FlippedVertically();
       }
       EXPECT_EQ(composed.view, steps.back().view);
       EXPECT_EQ(composed.original, size);
@@ -109,6 +117,7 @@ TEST(Geometry, CompositionEqualsItsStepsOneByOne) {
     ExpectNear(composed.ToView(box), in_view, 1e-9 * scale);
     ExpectNear(composed.ToOriginal(composed.ToView(box)), box, 1e-6);
     EXPECT_LT(in_view.x0, in_view.x1);
+    EXPECT_LT(in_view.y0, in_view.y1);
   }
 }
 

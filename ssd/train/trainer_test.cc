@@ -447,7 +447,7 @@ TEST(Evaluation, LeadsDetectionsBackToTheirPixels) {
   detections.labels = at::tensor({1, 2, 3, 4}, at::kLong).view({2, 2});
   detections.counts = at::tensor({2, 2}, at::kLong);
   const Geometry plain = Geometry::Identity({50, 200}).Resized({100, 100});
-  const auto images = DetectionsInPixels(detections, {7, 9}, {plain, plain.Flipped()});
+  const auto images = DetectionsInPixels(detections, {7, 9}, {plain, plain.FlippedHorizontally()});
   ASSERT_EQ(images.size(), 2u);
   EXPECT_EQ(images[0].image_id, 7);
   ASSERT_EQ(images[0].detections.size(), 2u);
