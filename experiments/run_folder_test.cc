@@ -39,6 +39,19 @@ TEST(RunFolder, OpensOnlyRunFolders) {
   EXPECT_TRUE(RunFolder::Open(path).ok());
 }
 
+TEST(RunFolder, OneHolderAtATime) {
+  RunFolder folder = *RunFolder::Create(testing::TempDir() + "/locked", "x", "");
+  ASSERT_TRUE(WriteFileAtomically(folder.config(), "seed: 1").ok());
+  {
+    RunFolder first = *RunFolder::Open(folder.path());
+    ASSERT_TRUE(first.Lock().ok());
+    const absl::Status status = folder.Lock();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("another process"));
+  }
+  EXPECT_TRUE(folder.Lock().ok());
+}
+
 TEST(RunRecord, ReadsBackWhatItWrites) {
   RunRecord record;
   DescribeEnvironment(record);

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "experiments/load_experiment.h"
+#include "experiments/picture_log.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/run_report.h"
@@ -196,6 +197,7 @@ class TrainingRun {
     if (evaluator_ != nullptr) {
       parts.evaluate = [this](SsdDetector& detector) -> absl::StatusOr<Metrics> {
         SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome, Evaluate(detector));
+        latest_detections_ = std::move(outcome.detections);
         return std::move(outcome.metrics);
       };
     }
@@ -224,7 +226,13 @@ class TrainingRun {
     }
     SSD_RETURN_IF_ERROR(MetricsLog::CutBack(folder_.metrics(), step));
     SSD_ASSIGN_OR_RETURN(observers->emplace_back(), MetricsLog::Open(folder_.metrics()));
-    SSD_ASSIGN_OR_RETURN(observers->emplace_back(), EventLog::Create(folder_.path(), step));
+    SSD_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> events, EventLog::Create(folder_.path(), step));
+    EventLog& pictures = *events;
+    observers->push_back(std::move(events));
+    if (validation_.has_value()) {
+      observers->push_back(
+          std::make_unique<PictureLog>(*validation_->dataset, latest_detections_, pictures));
+    }
     if (options_.show_progress) observers->push_back(ProgressLine::OnStderr());
     return absl::OkStatus();
   }
@@ -259,6 +267,7 @@ class TrainingRun {
   std::optional<LoadedData> validation_;
   LabelMap labels_;
   std::unique_ptr<Evaluator> evaluator_;
+  std::vector<ImageDetections> latest_detections_;  // of the last evaluation
   std::shared_ptr<SsdDetector> detector_;
   Metrics metrics_;
 };
@@ -276,6 +285,7 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
   SSD_ASSIGN_OR_RETURN(RunFolder folder,
                        RunFolder::Open(options.output.empty() ? LatestFolder(options, asked.name())
                                                               : options.output));
+  SSD_RETURN_IF_ERROR(folder.Lock());
   SSD_ASSIGN_OR_RETURN(const std::string json, ReadFile(folder.record()));
   SSD_ASSIGN_OR_RETURN(RunRecord record, RunRecordFromJson(json, folder.record()));
   if (record.status == "done") {
@@ -307,6 +317,7 @@ absl::StatusOr<TrainingResult> RunTraining(const Experiment& experiment,
   } else {
     SSD_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(options.output, experiment.name(),
                                                              options.working_directory));
+    SSD_RETURN_IF_ERROR(folder.Lock());
     RunRecord record;
     record.started = UtcNow();
     run = std::make_unique<TrainingRun>(experiment, options, std::move(folder), std::move(record));
