@@ -1,7 +1,6 @@
 #include "data/lazy_image.h"
 
 #include <algorithm>
-#include <cstring>
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
@@ -94,7 +93,7 @@ void FillRect(cv::Mat& canvas, const cv::Rect& rect, const Color& color) {
   Color* const first = canvas.ptr<Color>(rect.y, rect.x);
   std::fill_n(first, rect.width, color);
   for (int y = rect.y + 1; y < rect.br().y; ++y) {
-    std::memcpy(canvas.ptr<Color>(y, rect.x), first, sizeof(Color) * rect.width);
+    std::copy_n(first, rect.width, canvas.ptr<Color>(y, rect.x));
   }
 }
 

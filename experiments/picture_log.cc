@@ -44,10 +44,9 @@ absl::Status PictureLog::AddPictures(int64_t index, int64_t step) {
   DrawTruths(sample.truth.objects, validation_.labels(), picture);
   SSD_RETURN_IF_ERROR(Add(absl::StrCat("truth/", index), step, picture, events_));
 
-  const auto found = std::find_if(detections_.begin(), detections_.end(),
-                                  [&sample](const ImageDetections& image) {
-                                    return image.image_id == sample.truth.image_id;
-                                  });
+  const auto found = std::find_if(
+      detections_.begin(), detections_.end(),
+      [&sample](const ImageDetections& image) { return image.image_id == sample.truth.image_id; });
   cv::cvtColor(rgb, picture, cv::COLOR_RGB2BGR);
   if (found != detections_.end()) {
     DrawDetections(found->detections, validation_.labels(), kShownScore, picture);

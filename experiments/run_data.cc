@@ -60,6 +60,17 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
   return data;
 }
 
+absl::Status OpenDatasets(const Experiment& experiment) {
+  const DataConfig& data = experiment.data();
+  const absl::StatusOr<std::unique_ptr<Dataset>> train =
+      CreateDataset(data.train(), {LabelNames(experiment)});
+  if (!train.ok()) return At("data.train", train.status());
+  if (!data.has_validation()) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<Dataset>> validation =
+      CreateDataset(data.validation(), {(*train)->labels().names});
+  return validation.ok() ? absl::OkStatus() : At("data.validation", validation.status());
+}
+
 std::vector<std::string> LabelNames(const Experiment& experiment) {
   return {experiment.data().label().begin(), experiment.data().label().end()};
 }

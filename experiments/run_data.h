@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/batch_loader.h"
 #include "data/dataset.h"
@@ -31,6 +32,10 @@ enum class DataUse {
 absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetConfig& config,
                                     const std::vector<std::string>& labels, DataUse use,
                                     bool pin_memory, const std::string& field);
+
+// Opens the experiment's datasets and lets go of them: whether they are there and can be read.
+// \error as LoadData.
+absl::Status OpenDatasets(const Experiment& experiment);
 
 // The experiment's class names (data.label) as CreateDataset takes them.
 std::vector<std::string> LabelNames(const Experiment& experiment);

@@ -1,9 +1,5 @@
 #include "experiments/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -53,21 +49,6 @@ absl::StatusOr<RunFolder> RunFolder::Open(const std::string& path) {
         absl::StrCat(path, ": no run folder: config.textproto is missing in it"));
   }
   return folder;
-}
-
-absl::Status RunFolder::Lock() {
-  const int descriptor = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return FileError(errno, "cannot open the run folder", path_);
-  std::shared_ptr<const int> lock(new int(descriptor), [](const int* held) {
-    close(*held);
-    delete held;
-  });
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path_, ": another process is training in this folder; wait until it ends, or stop it"));
-  }
-  lock_ = std::move(lock);
-  return absl::OkStatus();
 }
 
 }  // namespace ssd

@@ -1,7 +1,6 @@
 #ifndef EXPERIMENTS_RUN_FOLDER_H_
 #define EXPERIMENTS_RUN_FOLDER_H_
 
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,11 +20,6 @@ class RunFolder {
   // An existing run. \error NotFound if `path` is no folder or holds no config.textproto.
   static absl::StatusOr<RunFolder> Open(const std::string& path);
 
-  // Keeps the folder for this process, until the last copy of this object is gone or the process
-  // ends in whatever way; readers need no lock. Does nothing on file systems without locks.
-  // \error FailedPrecondition if another object holds it.
-  absl::Status Lock();
-
   const std::string& path() const { return path_; }
   std::string config() const { return path_ + "/config.textproto"; }
   std::string record() const { return path_ + "/run.json"; }
@@ -40,7 +34,6 @@ class RunFolder {
   explicit RunFolder(std::string path);
 
   std::string path_;
-  std::shared_ptr<const int> lock_;  // the folder's file descriptor
 };
 
 }  // namespace ssd

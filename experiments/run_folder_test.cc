@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "experiments/folder_lock.h"
 #include "experiments/run_record.h"
 #include "ssd/core/file.h"
 
@@ -39,17 +40,16 @@ TEST(RunFolder, OpensOnlyRunFolders) {
   EXPECT_TRUE(RunFolder::Open(path).ok());
 }
 
-TEST(RunFolder, OneHolderAtATime) {
-  RunFolder folder = *RunFolder::Create(testing::TempDir() + "/locked", "x", "");
-  ASSERT_TRUE(WriteFileAtomically(folder.config(), "seed: 1").ok());
+TEST(FolderLock, OneHolderAtATime) {
+  const std::string path = RunFolder::Create(testing::TempDir() + "/locked", "x", "")->path();
   {
-    RunFolder first = *RunFolder::Open(folder.path());
-    ASSERT_TRUE(first.Lock().ok());
-    const absl::Status status = folder.Lock();
+    const absl::StatusOr<FolderLock> first = FolderLock::Acquire(path);
+    ASSERT_TRUE(first.ok()) << first.status();
+    const absl::Status status = FolderLock::Acquire(path).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(status.message()), HasSubstr("another process"));
   }
-  EXPECT_TRUE(folder.Lock().ok());
+  EXPECT_TRUE(FolderLock::Acquire(path).ok());
 }
 
 TEST(RunRecord, ReadsBackWhatItWrites) {

@@ -10,13 +10,15 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "experiments/folder_lock.h"
+#include "experiments/run_data.h"
 #include "experiments/run_device.h"
-#include "experiments/run_folder.h"
 #include "experiments/run_record.h"
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
@@ -53,6 +55,22 @@ absl::StatusOr<std::string> SweepFolder(const std::string& name, const SweepOpti
   fs::create_directories(folder + "/points", error);
   if (error) return FileError(error.value(), "cannot make the folder", folder);
   return folder;
+}
+
+// Opens every dataset that a point names, once each.
+absl::Status CheckData(const LoadedSweep& sweep) {
+  std::set<std::string> opened;
+  for (const SweepPoint& point : sweep.points) {
+    DataConfig data = point.experiment.data();
+    data.clear_loader();
+    if (!opened.insert(PrintTextProto(data)).second) continue;
+    const absl::Status status = OpenDatasets(point.experiment);
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("point ", point.name, ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // The state of a point's run folder; nullopt if it has none yet.
@@ -218,8 +236,10 @@ absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& sweep, const SweepOptio
         absl::StrCat("--jobs=", options.jobs, ": must be at least 1"));
   }
   SSD_ASSIGN_OR_RETURN(const int64_t threads, SetThreads(options.threads));
+  SSD_RETURN_IF_ERROR(CheckData(sweep));
   SweepOutcome outcome;
   SSD_ASSIGN_OR_RETURN(outcome.folder, SweepFolder(sweep.name, options));
+  SSD_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(outcome.folder));
   Points points(sweep, options, outcome.folder, std::max<int64_t>(1, threads / options.jobs));
   SSD_ASSIGN_OR_RETURN(outcome.failed, points.Train(&outcome.stopped));
   SSD_ASSIGN_OR_RETURN(outcome.results, Tabulate(sweep, points));

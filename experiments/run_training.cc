@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "experiments/folder_lock.h"
 #include "experiments/load_experiment.h"
 #include "experiments/picture_log.h"
 #include "experiments/run_data.h"
@@ -275,6 +276,7 @@ class TrainingRun {
 // The folder to resume and the config that its run was started with, or an error.
 struct ResumedFolder {
   RunFolder folder;
+  FolderLock lock;
   RunRecord record;
   Experiment experiment;
   bool has_checkpoint = false;
@@ -285,7 +287,7 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
   SSD_ASSIGN_OR_RETURN(RunFolder folder,
                        RunFolder::Open(options.output.empty() ? LatestFolder(options, asked.name())
                                                               : options.output));
-  SSD_RETURN_IF_ERROR(folder.Lock());
+  SSD_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Acquire(folder.path()));
   SSD_ASSIGN_OR_RETURN(const std::string json, ReadFile(folder.record()));
   SSD_ASSIGN_OR_RETURN(RunRecord record, RunRecordFromJson(json, folder.record()));
   if (record.status == "done") {
@@ -296,7 +298,8 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
       const Experiment saved,
       LoadExperiment(folder.config(), absl::Span<const std::string>(), options.working_directory));
   SSD_ASSIGN_OR_RETURN(Experiment experiment, ResumedExperiment(saved, asked, folder.path()));
-  ResumedFolder resumed{std::move(folder), std::move(record), std::move(experiment), false};
+  ResumedFolder resumed{std::move(folder), std::move(lock), std::move(record),
+                        std::move(experiment), false};
   resumed.has_checkpoint = std::filesystem::exists(resumed.folder.last_checkpoint());
   return resumed;
 }
@@ -305,10 +308,12 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
 
 absl::StatusOr<TrainingResult> RunTraining(const Experiment& experiment,
                                            const TrainingOptions& options) {
+  std::optional<FolderLock> lock;  // until run.json is written for the last time
   std::unique_ptr<TrainingRun> run;
   bool has_checkpoint = false;
   if (options.resume) {
     SSD_ASSIGN_OR_RETURN(ResumedFolder resumed, OpenToResume(experiment, options));
+    lock.emplace(std::move(resumed.lock));
     has_checkpoint = resumed.has_checkpoint;
     ++resumed.record.resumed;
     resumed.record.error.clear();
@@ -317,7 +322,8 @@ absl::StatusOr<TrainingResult> RunTraining(const Experiment& experiment,
   } else {
     SSD_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(options.output, experiment.name(),
                                                              options.working_directory));
-    SSD_RETURN_IF_ERROR(folder.Lock());
+    SSD_ASSIGN_OR_RETURN(FolderLock taken, FolderLock::Acquire(folder.path()));
+    lock.emplace(std::move(taken));
     RunRecord record;
     record.started = UtcNow();
     run = std::make_unique<TrainingRun>(experiment, options, std::move(folder), std::move(record));

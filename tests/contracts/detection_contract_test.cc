@@ -331,8 +331,12 @@ TEST_P(LossContract, IsFiniteWhateverMatches) {
       losses.total.backward();
       EXPECT_TRUE(at::isfinite(codes.grad()).all().item<bool>());
       EXPECT_TRUE(at::isfinite(logits.grad()).all().item<bool>());
-      if (kind != 0) EXPECT_EQ(losses.localization.item<float>(), 0);
-      if (kind == 2) EXPECT_EQ(losses.total.item<float>(), 0);
+      if (kind != 0) {
+        EXPECT_EQ(losses.localization.item<float>(), 0);
+      }
+      if (kind == 2) {
+        EXPECT_EQ(losses.total.item<float>(), 0);
+      }
     }
   }
 }
@@ -430,7 +434,9 @@ TEST_P(PostProcessorContract, OutputIsSortedPaddedAndIndependentOfTheBatch) {
     for (int64_t b = 0; b < 4; ++b) {
       const int64_t count = all.counts[b].item<int64_t>();
       ASSERT_LE(count, rows);
-      if (b == 2) EXPECT_EQ(count, 0);
+      if (b == 2) {
+        EXPECT_EQ(count, 0);
+      }
       const Tensor scores = all.scores[b];
       EXPECT_TRUE(
           (scores.narrow(0, 0, rows - 1) >= scores.narrow(0, 1, rows - 1)).all().item<bool>());

@@ -87,6 +87,14 @@ cmp -s whole/detections.json judged/detections.json || fail "evaluate finds othe
 expect 0 "" "$tools/describe" --config=tiny.textproto --json
 grep -q '"num_anchors": 320' out.txt || fail "describe: $(grep num_anchors out.txt)"
 expect 2 "no image there" "$tools/detect" --run=whole nothing-here.jpg
+mkdir pictures
+for name in a b; do { printf 'P6\n80 60\n255\n' && head -c $((80 * 60 * 3)) "$tools/train"; } > pictures/$name.ppm; done
+expect 0 "2 images" "$tools/detect" --run=whole --threads=1 --min_score=0 --output=drawn pictures
+[[ $(grep -c '"width":80,"height":60,"detections":\[{"class":' out.txt) == 2 ]] || fail "detect says $(head -c 300 out.txt)"
+[[ $(head -c 3 drawn/a.jpg | od -An -tx1) == " ff d8 ff" && -s drawn/b.jpg ]] || fail "detect draws no JPEG"
+cp drawn/a.jpg pictures/c.jpg && truncate -s -200 pictures/c.jpg
+expect 2 "pictures/c.jpg" "$tools/detect" --run=whole --threads=1 pictures
+[[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images before the broken one"
 
 # A sweep, stopped and resumed, tabulates what an undisturbed one does.
 cat > sweep.textproto << END
@@ -106,6 +114,11 @@ kill -TERM $child
 wait $child
 expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep2" --resume
 cmp -s sweep/table.txt sweep2/table.txt || fail "the resumed sweep's table differs: $(diff sweep/table.txt sweep2/table.txt)"
+
+# Data that are not there are missed before the first point trains.
+{ cat sweep.textproto; echo "axis { name: \"data\" point { label: \"x\" set: 'data.train={ voc { root: \"nowhere\" image_set: \"train\" } }' } }"; } > nodata.textproto
+expect 2 "nowhere" "$tools/sweep" --config=nodata.textproto --output="$work/nodata"
+[[ ! -e nodata ]] || fail "a sweep without data leaves a folder"
 
 ((failures == 0)) || exit 1
 echo "all as expected"
