@@ -249,6 +249,18 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_THAT(Error("epochs: 3", "epochs: 3 ema { decay: 1 }"), HasSubstr("trainer.ema.decay: 1"));
   EXPECT_THAT(Error("trainer {", "optimizer { sgd { momentum: 1 } }\ntrainer {"),
               StartsWith("bad.textproto:33:19: optimizer.sgd.momentum: 1 must be in [0, 1)"));
+  // What names the model's parameters, or is measured by its input, is checked against it.
+  EXPECT_THAT(Error("trainer {",
+                    "optimizer { group { pattern: 'backbone*' } group { pattern: 'nek*' } }\n"
+                    "trainer {"),
+              AllOf(StartsWith("bad.textproto:33:"),
+                    HasSubstr("optimizer.group[1].pattern: 'nek*' matches no parameter")));
+  EXPECT_THAT(Error("trainer {", "evaluator { views { scale: 0 } }\ntrainer {"),
+              AllOf(StartsWith("bad.textproto:33:"),
+                    HasSubstr("evaluator.views.scale: 0 must be in (0, 8]")));
+  EXPECT_TRUE(Load("small.textproto", {"evaluator.views.horizontal_flip=true",
+                                       "optimizer={ group { pattern: '*.bias' } }"})
+                  .ok());
 }
 
 TEST_F(LoadTest, ListsShorterThanNumLevels) {

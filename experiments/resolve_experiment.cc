@@ -88,10 +88,11 @@ void FillLevels(SsdAnchorsOptions& options) {
   }
 }
 
-void FillChannels(SsdExtrasOptions& options) {
+// Of either neck of extra levels.
+template <typename Options>
+void FillChannels(Options& options, const std::vector<int>& defaults) {
   if (options.channels_size() == 0) {
-    options.add_channels(512);
-    options.add_channels(256);
+    options.mutable_channels()->Add(defaults.begin(), defaults.end());
   }
   if (options.mid_channels_size() == 0) {
     for (const int channels : options.channels()) options.add_mid_channels(channels / 2);
@@ -107,7 +108,12 @@ void Resolve(Experiment& experiment) {
   if (model.anchor_generator().has_ssd() && model.num_levels() <= 6) {
     FillLevels(*model.mutable_anchor_generator()->mutable_ssd());
   }
-  if (model.neck().has_ssd_extras()) FillChannels(*model.mutable_neck()->mutable_ssd_extras());
+  if (model.neck().has_ssd_extras()) {
+    FillChannels(*model.mutable_neck()->mutable_ssd_extras(), {512, 256});
+  }
+  if (model.neck().has_ssdlite_extras()) {
+    FillChannels(*model.mutable_neck()->mutable_ssdlite_extras(), {512, 256, 256, 128});
+  }
 
   DataConfig& data = *experiment.mutable_data();
   data.mutable_loader()->mutable_cache();

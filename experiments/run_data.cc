@@ -27,13 +27,23 @@ TransformContext ContextOf(const ModelConfig& model) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
+                                                     const std::vector<std::string>& labels,
+                                                     const std::string& field) {
+  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, {labels});
+  if (!dataset.ok()) return At(field, dataset.status());
+  if ((*dataset)->labels().num_classes() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": no annotation names an object, so there are no classes; set data.label"));
+  }
+  return dataset;
+}
+
 absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetConfig& config,
                                     const std::vector<std::string>& labels, DataUse use,
                                     bool pin_memory, const std::string& field) {
   LoadedData data;
-  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, {labels});
-  if (!dataset.ok()) return At(field, dataset.status());
-  data.dataset = *std::move(dataset);
+  SSD_ASSIGN_OR_RETURN(data.dataset, OpenDataset(config, labels, field));
 
   const TransformContext context = ContextOf(experiment.model());
   absl::StatusOr<std::vector<std::unique_ptr<Transform>>> transforms =
@@ -62,13 +72,9 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
 
 absl::Status OpenDatasets(const Experiment& experiment) {
   const DataConfig& data = experiment.data();
-  const absl::StatusOr<std::unique_ptr<Dataset>> train =
-      CreateDataset(data.train(), {LabelNames(experiment)});
-  if (!train.ok()) return At("data.train", train.status());
-  if (!data.has_validation()) return absl::OkStatus();
-  const absl::StatusOr<std::unique_ptr<Dataset>> validation =
-      CreateDataset(data.validation(), {(*train)->labels().names});
-  return validation.ok() ? absl::OkStatus() : At("data.validation", validation.status());
+  SSD_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> train,
+                       OpenDataset(data.train(), LabelNames(experiment), "data.train"));
+  return OpenDataset(data.validation(), train->labels().names, "data.validation").status();
 }
 
 std::vector<std::string> LabelNames(const Experiment& experiment) {

@@ -26,6 +26,12 @@ enum class DataUse {
   kEvaluation,  // in the dataset's order, every image once
 };
 
+// Opens `config` without its transforms. `labels`, `field`: as LoadData.
+// \error naming field, file, value and remedy, also when there is no class.
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
+                                                     const std::vector<std::string>& labels,
+                                                     const std::string& field);
+
 // Opens `config` (a part of `experiment`) and a loader over it. `labels`: the experiment's class
 // names; empty: the dataset's own. `field` starts error messages: "data.train".
 // \error naming field, file, value and remedy.

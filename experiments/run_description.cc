@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "data/dataset.h"
 #include "experiments/run_data.h"
+#include "ssd/anchors/anchor_file.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/eval/text_table.h"
@@ -112,15 +113,20 @@ std::string Json(const SsdDetector& detector, const ModelSummary& summary,
 
 }  // namespace
 
-absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment) {
+absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment,
+                                               const std::string& anchors_file) {
   int64_t classes = experiment.data().label_size();
   if (classes == 0) {
-    SSD_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> train,
-                         CreateDataset(experiment.data().train(), {LabelNames(experiment)}));
+    SSD_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Dataset> train,
+        OpenDataset(experiment.data().train(), LabelNames(experiment), "data.train"));
     classes = train->labels().num_classes();
   }
   SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> detector,
                        SsdDetector::Create(experiment.model(), classes));
+  if (!anchors_file.empty()) {
+    SSD_RETURN_IF_ERROR(WriteAnchorFile(anchors_file, detector->anchors().boxes));
+  }
   const ModelSummary summary = SummarizeModel(*detector);
   const std::string config = PrintTextProto(experiment);
   Description description;

@@ -16,9 +16,11 @@ struct Description {
 };
 
 // Builds the network of `experiment` and describes it. The number of classes is that of data.label
-// or, where that is empty, of data.train, which is then opened.
+// or, where that is empty, of data.train, which is then opened. Where anchors_file is not empty,
+// writes the default boxes there, as WriteAnchorFile.
 // \error naming field or file.
-absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment);
+absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment,
+                                               const std::string& anchors_file = "");
 
 }  // namespace ssd
 

@@ -13,6 +13,7 @@
 #include "ssd/model/model_file.h"
 #include "ssd/train/compute_format.h"
 #include "ssd/train/evaluation.h"
+#include "ssd/train/test_time_views.h"
 
 namespace ssd {
 
@@ -53,11 +54,12 @@ absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
                      ": its model.input differs from the config's; give the "
                      "config that it was trained with"));
   }
-  // Precision and layout as in training, where the run's config states them.
-  ComputeFormat format = FormatOf(experiment.trainer());
+  // Precision and layout as in training, which a run's config states.
+  ComputeFormat format{experiment.trainer().precision(), experiment.trainer().memory_format()};
   if (format.precision == TrainerConfig::AUTO) format.precision = TrainerConfig::FP32;
-  if (format.memory_format == TrainerConfig::AUTO_FORMAT)
+  if (format.memory_format == TrainerConfig::AUTO_FORMAT) {
     format.memory_format = TrainerConfig::NCHW;
+  }
   PlaceModule(*model.detector, device, format.memory_format);
 
   EvaluationResult result;
@@ -67,9 +69,12 @@ absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
   SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*data.dataset));
   SSD_ASSIGN_OR_RETURN(std::unique_ptr<Evaluator> evaluator,
                        EvaluatorRegistry::Get().Create(experiment.evaluator(), context));
+  SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
+                       TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
   const auto start = std::chrono::steady_clock::now();
-  SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome,
-                       EvaluateDetector(*model.detector, *data.loader, *evaluator, device, format));
+  SSD_ASSIGN_OR_RETURN(
+      EvaluationOutcome outcome,
+      EvaluateDetector(*model.detector, *data.loader, *evaluator, device, format, views));
   result.facts.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.metrics = std::move(outcome.metrics);

@@ -24,6 +24,7 @@ namespace {
 
 constexpr int64_t kPictures = 12;
 constexpr int kLargestSide = 640;  // px of a picture in the page
+constexpr int64_t kPlannedPoints = 200;
 
 // The picture as the page shows it; a small one is enlarged by whole steps, so that it stays sharp.
 absl::StatusOr<std::string> EncodeForPage(cv::Mat rgb) {
@@ -131,7 +132,47 @@ ReportContent::Facts RunFacts(const RunReportInput& input) {
   return facts;
 }
 
+// What a researcher looks for first, beside the metrics: where the best weights come from, and
+// where the time went.
+void AddTiming(const RunRecord& record, const MetricsHistory& history, ReportContent& content) {
+  const TimingSummary timing = SummarizeTiming(history);
+  if (history.best_step.has_value()) {
+    content.highlights.emplace_back(absl::StrCat("best step of ", record.total_steps),
+                                    absl::StrCat(*history.best_step));
+  }
+  content.timing.emplace_back("whole run", absl::StrFormat("%.0f s", record.seconds));
+  if (timing.images_per_second.has_value()) {
+    const std::string speed = absl::StrFormat("%.1f", *timing.images_per_second);
+    content.highlights.emplace_back("training images a second", speed);
+    content.timing.emplace_back("training images a second", speed);
+  }
+  if (timing.data_wait_share.has_value()) {
+    const std::string share = absl::StrFormat("%.1f %%", 100 * *timing.data_wait_share);
+    content.highlights.emplace_back("of training spent waiting for data", share);
+    content.timing.emplace_back("training spent waiting for data", share);
+  }
+  if (timing.evaluations > 0) {
+    const double each = timing.evaluation_seconds / static_cast<double>(timing.evaluations);
+    content.highlights.emplace_back("an evaluation", absl::StrFormat("%.1f s", each));
+    content.timing.emplace_back(
+        "evaluations in training",
+        absl::StrFormat("%d, %.1f s", timing.evaluations, timing.evaluation_seconds));
+  }
+}
+
 }  // namespace
+
+ChartSeries PlannedLearningRate(double base_learning_rate, const Schedule& schedule,
+                                int64_t total_steps) {
+  ChartSeries planned;
+  const int64_t points = std::min(kPlannedPoints, total_steps);
+  for (int64_t i = 0; i < points; ++i) {
+    const int64_t step = points == 1 ? 0 : i * (total_steps - 1) / (points - 1);
+    planned.x.push_back(static_cast<double>(step + 1));
+    planned.y.push_back(base_learning_rate * schedule.Multiplier(step));
+  }
+  return planned;
+}
 
 absl::Status WriteRunReport(const RunReportInput& input) {
   ReportContent content;
@@ -141,12 +182,12 @@ absl::Status WriteRunReport(const RunReportInput& input) {
                       input.record.train.images, input.record.validation.images,
                       input.record.anchors, static_cast<double>(input.record.parameters) / 1e6);
   SSD_ASSIGN_OR_RETURN(const MetricsHistory history, ReadMetricsHistory(input.folder.metrics()));
-  content.charts = TrainingCharts(history);
+  content.charts = TrainingCharts(history, input.planned_learning_rate);
   content.labels = input.labels;
   content.metrics = input.metrics;
   SSD_ASSIGN_OR_RETURN(content.pictures, Pictures(input));
   content.run = RunFacts(input);
-  content.timing = {{"whole run", absl::StrFormat("%.0f s", input.record.seconds)}};
+  AddTiming(input.record, history, content);
   content.config = PrintTextProto(input.experiment);
   return WriteFileAtomically(input.folder.report(), HtmlReport(content));
 }

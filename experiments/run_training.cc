@@ -30,13 +30,16 @@
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
 #include "ssd/optim/schedule.h"
+#include "ssd/report/svg_chart.h"
 #include "ssd/train/auto_precision.h"
 #include "ssd/train/checkpoint.h"
 #include "ssd/train/evaluation.h"
 #include "ssd/train/observers/event_log.h"
 #include "ssd/train/observers/metrics_log.h"
 #include "ssd/train/observers/progress_line.h"
+#include "ssd/train/test_time_views.h"
 #include "ssd/train/trainer.h"
+#include "ssd/weights/load_weights.h"
 
 namespace ssd {
 namespace {
@@ -103,7 +106,7 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(record_.threads, SetThreads(options_.threads));
     SSD_ASSIGN_OR_RETURN(device_, SelectDevice(options_.device));
     SSD_RETURN_IF_ERROR(OpenData());
-    SSD_RETURN_IF_ERROR(BuildDetector());
+    SSD_RETURN_IF_ERROR(BuildDetector(resumed));
     SSD_RETURN_IF_ERROR(
         WriteFileAtomically(folder_.config(), absl::StrCat(kHeader, PrintTextProto(experiment_))));
     SSD_RETURN_IF_ERROR(WriteRecord());
@@ -145,10 +148,17 @@ class TrainingRun {
     return absl::OkStatus();
   }
 
-  absl::Status BuildDetector() {
+  absl::Status BuildDetector(bool resumed) {
     at::manual_seed(experiment_.seed());
     SSD_ASSIGN_OR_RETURN(detector_,
                          SsdDetector::Create(experiment_.model(), labels_.num_classes()));
+    // A resumed run has its checkpoint's weights.
+    if (experiment_.model().has_weights() && !resumed) {
+      SSD_ASSIGN_OR_RETURN(const LoadReport report,
+                           LoadForeignWeights(experiment_.model().weights(), labels_, *detector_));
+      LOG(INFO) << experiment_.model().weights().path() << ": " << report.Summary();
+      for (const std::string& note : report.notes) LOG(WARNING) << note;
+    }
     TrainerConfig& trainer = *experiment_.mutable_trainer();
     const MeasuredFormat measured =
         MeasureFormat(*detector_, trainer, experiment_.data().loader().batch_size(), device_);
@@ -170,8 +180,8 @@ class TrainingRun {
     record_.total_steps = length.total_steps;
 
     OptimizerContext optimizer_context;
-    optimizer_context.parameters =
-        NamedParameters(*detector_, experiment_.optimizer().no_decay_for_biases_and_norms());
+    SSD_ASSIGN_OR_RETURN(optimizer_context.parameters,
+                         NamedParameters(*detector_, experiment_.optimizer()));
     optimizer_context.images_per_step =
         int64_t{experiment_.data().loader().batch_size()} * config.accumulate_steps();
     SSD_ASSIGN_OR_RETURN(
@@ -180,6 +190,8 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(
         std::unique_ptr<Schedule> schedule,
         CreateSchedule(experiment_.schedule(), {length.total_steps, length.steps_per_epoch}));
+    planned_learning_rate_ =
+        PlannedLearningRate(optimizer->base_learning_rate(), *schedule, length.total_steps);
 
     TrainerParts parts;
     parts.detector = detector_.get();
@@ -239,8 +251,10 @@ class TrainingRun {
   }
 
   absl::StatusOr<EvaluationOutcome> Evaluate(SsdDetector& detector) {
+    SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
+                         TestTimeViews::Create(experiment_.evaluator().views(), detector));
     return EvaluateDetector(detector, *validation_->loader, *evaluator_, device_,
-                            FormatOf(experiment_.trainer()));
+                            FormatOf(experiment_.trainer()), views);
   }
 
   // Evaluates best.pt and writes what a finished run leaves.
@@ -254,7 +268,7 @@ class TrainingRun {
     SSD_RETURN_IF_ERROR(WriteFileAtomically(folder_.final_metrics(), MetricsJson(metrics_)));
     SSD_RETURN_IF_ERROR(WriteRecord());
     return WriteRunReport({folder_, experiment_, record_, labels_, metrics_, outcome.detections,
-                           *validation_->dataset, *detector_});
+                           *validation_->dataset, *detector_, planned_learning_rate_});
   }
 
   Experiment experiment_;
@@ -270,6 +284,7 @@ class TrainingRun {
   std::unique_ptr<Evaluator> evaluator_;
   std::vector<ImageDetections> latest_detections_;  // of the last evaluation
   std::shared_ptr<SsdDetector> detector_;
+  ChartSeries planned_learning_rate_;
   Metrics metrics_;
 };
 

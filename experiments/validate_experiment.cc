@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -17,8 +18,10 @@
 #include "ssd/eval/evaluator.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/optim/optimizer.h"
+#include "ssd/optim/parameter_groups.h"
 #include "ssd/optim/schedule.h"
 #include "ssd/train/run_length.h"
+#include "ssd/train/test_time_views.h"
 
 namespace ssd {
 namespace {
@@ -37,7 +40,7 @@ class Validator {
   absl::Status Run() const {
     SSD_RETURN_IF_ERROR(CheckNumbers(experiment_, ""));
     SSD_RETURN_IF_ERROR(CheckKinds());
-    SSD_RETURN_IF_ERROR(At("model", CheckModel()));
+    SSD_RETURN_IF_ERROR(CheckModel());
     SSD_RETURN_IF_ERROR(CheckData());
     SSD_RETURN_IF_ERROR(At("trainer", ValidateTrainerConfig(experiment_.trainer())));
     return CheckOptimization();
@@ -132,14 +135,26 @@ class Validator {
                                                      absl::StrJoin(linked, ", "))));
   }
 
-  // Makes the whole network once: whether its parts fit is theirs to say.
+  // Makes the whole network once: whether its parts fit is theirs to say, and some other options
+  // name its parameters or its input.
   absl::Status CheckModel() const {
     at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
     const at::Tensor state = generator.get_state();
-    const absl::Status status =
-        SsdDetector::Create(experiment_.model(), /*num_classes=*/1).status();
+    const absl::StatusOr<std::shared_ptr<SsdDetector>> detector =
+        SsdDetector::Create(experiment_.model(), StatedClasses());
     generator.set_state(state);
-    return status;
+    SSD_RETURN_IF_ERROR(At("model", detector.status()));
+    SSD_RETURN_IF_ERROR(
+        At("optimizer", NamedParameters(**detector, experiment_.optimizer()).status()));
+    return At("evaluator",
+              TestTimeViews::Create(experiment_.evaluator().views(), **detector).status());
+  }
+
+  // How many classes the text says there are; 1 where only the data know.
+  int64_t StatedClasses() const {
+    const int labels = experiment_.data().label_size();
+    const int weights = experiment_.model().loss().multibox().class_weight_size();
+    return std::max(1, labels > 0 ? labels : weights);
   }
 
   absl::Status CheckData() const {
@@ -178,7 +193,7 @@ class Validator {
 
   absl::Status CheckOptimization() const {
     OptimizerContext optimizer;
-    optimizer.parameters.push_back({"weight", at::zeros({1}).requires_grad_(), true});
+    optimizer.parameters.push_back({"weight", at::zeros({1}).requires_grad_()});
     SSD_RETURN_IF_ERROR(At(
         "optimizer", OptimizerRegistry::Get().Create(experiment_.optimizer(), optimizer).status()));
     // Options are judged alike for a run of any length.

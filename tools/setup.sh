@@ -91,7 +91,7 @@ readonly prefix=$cache/libtorch-$version
 missing_wheels() {
   local list
   for list in "${requirements[@]}"; do
-    cmp -s "$list" "$prefix/$(basename "$list")" || echo "$list"
+    if ! cmp -s "$list" "$prefix/$(basename "$list")" || [[ ! -d $prefix/torch/lib ]]; then echo "$list"; fi
   done
 }
 

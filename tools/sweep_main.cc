@@ -1,3 +1,6 @@
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <iostream>
 #include <string>
 #include <vector>
@@ -75,6 +78,8 @@ int main(int argc, char** argv) {
       options.command = {"/proc/self/exe", "--train_point"};
       return Sweep(config, overrides, dry_run, options);
     }
+    // A point whose sweep is killed dies with it: the sweep that resumes starts it again.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     ssd::TrainingOptions training;
     training.output = options.output;
     training.resume = options.resume;

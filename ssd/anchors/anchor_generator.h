@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "ssd/anchors/anchor_generator.pb.h"
 #include "ssd/core/registry.h"
@@ -23,9 +24,11 @@ class AnchorGenerator {
   virtual std::vector<int64_t> AnchorsPerCell() const = 0;
 
   // All anchors of a network whose maps are `levels` (num_levels of them) and whose input is
-  // `input`: [A, 4] f32 (cx, cy, w, h) in units of the input, on the CPU, ordered by level, row,
-  // column, shape.
-  virtual Anchors Generate(absl::Span<const FeatureSpec> levels, ImageSize input) const = 0;
+  // `input`: [A, 4] f32 (cx, cy, w, h) in units of the input, w and h > 0, on the CPU, ordered by
+  // level, row, column, shape.
+  // \error InvalidArgument naming the option if these maps and this input do not go with it.
+  virtual absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
+                                           ImageSize input) const = 0;
 };
 
 using AnchorGeneratorRegistry = Registry<AnchorGenerator, AnchorGeneratorContext>;

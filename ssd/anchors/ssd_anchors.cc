@@ -1,23 +1,22 @@
 #include "ssd/anchors/ssd_anchors.h"
 
-#include <ATen/ops/empty.h>
-
+#include <algorithm>
 #include <cmath>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "ssd/anchors/cell_boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
 
 constexpr char kField[] = "anchor_generator.ssd.";
 
-absl::Status CheckPositive(double value, const std::string& field) {
-  if (value > 0 && std::isfinite(value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(kField, field, ": ", value, " must be positive and finite"));
-}
+// Scales are computed in double; this is what rounding may make of a whole percent.
+constexpr double kRounding = 1e-6;
 
 // The paper's levels, for a config that gives none.
 std::vector<SsdAnchorsOptions::Level> PaperLevels() {
@@ -39,24 +38,20 @@ std::vector<double> Scales(const SsdAnchorsOptions& options, int64_t num_levels)
   std::vector<double> scales;
   if (apart) scales.push_back(options.first_scale());
   for (int64_t k = 0; k <= points; ++k) {
-    scales.push_back(low + range * static_cast<double>(k) / intervals);
+    const double steps = static_cast<double>(k);
+    scales.push_back(options.whole_percent_step()
+                         ? low + std::floor(100 * range / intervals + kRounding) / 100 * steps
+                         : low + range * steps / intervals);
   }
   if (options.beyond_last() == SsdAnchorsOptions::ONE) scales.back() = 1;
   return scales;
 }
 
-absl::Status CheckRatios(const SsdAnchorsOptions::Level& level, const std::string& field) {
-  for (int i = 0; i < level.aspect_ratio_size(); ++i) {
-    const double ratio = level.aspect_ratio(i);
-    SSD_RETURN_IF_ERROR(CheckPositive(ratio, field));
-    for (int j = 0; j < i; ++j) {
-      const double other = level.aspect_ratio(j);
-      if (std::abs(ratio - other) < 1e-6 || std::abs(ratio * other - 1) < 1e-6) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(kField, field, ": ", ratio, " repeats ", other,
-                         ", which adds the boxes of both it and its reciprocal; remove one"));
-      }
-    }
+absl::Status CheckScale(double scale, bool whole_percent, const std::string& field) {
+  SSD_RETURN_IF_ERROR(CheckPositive(scale, kField + field));
+  if (whole_percent && std::abs(100 * scale - std::round(100 * scale)) > kRounding) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kField, field, ": ", scale, " must be a whole percent for whole_percent_step: true"));
   }
   return absl::OkStatus();
 }
@@ -66,16 +61,17 @@ absl::Status CheckRatios(const SsdAnchorsOptions::Level& level, const std::strin
 absl::StatusOr<std::unique_ptr<AnchorGenerator>> SsdAnchorGenerator::Create(
     const SsdAnchorsOptions& options, const AnchorGeneratorContext& context) {
   CHECK_GT(context.num_levels, 0);
-  SSD_RETURN_IF_ERROR(CheckPositive(options.min_scale(), "min_scale"));
-  SSD_RETURN_IF_ERROR(CheckPositive(options.max_scale(), "max_scale"));
+  SSD_RETURN_IF_ERROR(CheckScale(options.min_scale(), options.whole_percent_step(), "min_scale"));
+  SSD_RETURN_IF_ERROR(CheckScale(options.max_scale(), options.whole_percent_step(), "max_scale"));
   if (options.has_first_scale()) {
-    SSD_RETURN_IF_ERROR(CheckPositive(options.first_scale(), "first_scale"));
+    SSD_RETURN_IF_ERROR(CheckScale(options.first_scale(), false, "first_scale"));
   }
   if (options.min_scale() > options.max_scale()) {
     return absl::InvalidArgumentError(
         absl::StrCat(kField, "min_scale: ", options.min_scale(),
                      " must not be above max_scale: ", options.max_scale()));
   }
+  SSD_RETURN_IF_ERROR(CheckOffset(options.offset(), absl::StrCat(kField, "offset")));
   const bool given = options.level_size() > 0;
   const std::vector<SsdAnchorsOptions::Level> settings =
       given ? std::vector<SsdAnchorsOptions::Level>(options.level().begin(), options.level().end())
@@ -91,67 +87,72 @@ absl::StatusOr<std::unique_ptr<AnchorGenerator>> SsdAnchorGenerator::Create(
   std::vector<Level> levels;
   for (int64_t k = 0; k < context.num_levels; ++k) {
     const SsdAnchorsOptions::Level& setting = settings[k];
-    const std::string field = absl::StrCat("level[", k, "].");
-    SSD_RETURN_IF_ERROR(CheckRatios(setting, field + "aspect_ratio"));
+    const std::string field = absl::StrCat(kField, "level[", k, "].");
+    SSD_RETURN_IF_ERROR(CheckRatios(setting.aspect_ratio(), true, field + "aspect_ratio"));
     Level level;
+    level.scale = scales[k];
+    level.next_scale = scales[k + 1];
     if (setting.has_step()) {
       SSD_RETURN_IF_ERROR(CheckPositive(setting.step(), field + "step"));
       level.step = setting.step();
     }
-    const double scale = scales[k];
-    level.shapes.push_back({scale, scale});
-    if (options.sqrt_scale()) {
-      const double between = std::sqrt(scale * scales[k + 1]);
-      level.shapes.push_back({between, between});
-    }
     for (const double ratio : setting.aspect_ratio()) {
-      if (std::abs(ratio - 1) < 1e-6) continue;
-      const double root = std::sqrt(ratio);
-      level.shapes.push_back({scale * root, scale / root});
-      level.shapes.push_back({scale / root, scale * root});
+      if (std::abs(ratio - 1) >= 1e-6) level.ratios.push_back(ratio);
     }
     levels.push_back(std::move(level));
   }
-  return std::unique_ptr<AnchorGenerator>(new SsdAnchorGenerator(std::move(levels)));
+  return std::unique_ptr<AnchorGenerator>(new SsdAnchorGenerator(options, std::move(levels)));
 }
 
 std::vector<int64_t> SsdAnchorGenerator::AnchorsPerCell() const {
   std::vector<int64_t> counts;
-  for (const Level& level : levels_) counts.push_back(static_cast<int64_t>(level.shapes.size()));
+  for (const Level& level : levels_) {
+    counts.push_back((options_.sqrt_scale() ? 2 : 1) +
+                     2 * static_cast<int64_t>(level.ratios.size()));
+  }
   return counts;
 }
 
-Anchors SsdAnchorGenerator::Generate(absl::Span<const FeatureSpec> levels, ImageSize input) const {
+absl::StatusOr<Anchors> SsdAnchorGenerator::Generate(absl::Span<const FeatureSpec> levels,
+                                                     ImageSize input) const {
   CHECK_EQ(levels.size(), levels_.size());
-  CHECK(input.height > 0 && input.width > 0);
-  Anchors anchors;
-  int64_t total = 0;
-  for (size_t k = 0; k < levels_.size(); ++k) {
-    CHECK(levels[k].height > 0 && levels[k].width > 0) << "level " << k;
-    anchors.per_level.push_back(levels[k].height * levels[k].width *
-                                static_cast<int64_t>(levels_[k].shapes.size()));
-    total += anchors.per_level.back();
-  }
-  anchors.boxes = at::empty({total, 4}, at::kFloat);
-  float* out = anchors.boxes.mutable_data_ptr<float>();
+  // What a scale is a share of, in pixels.
+  const int64_t shorter = std::min(input.height, input.width);
+  const double width = static_cast<double>(options_.square_in_pixels() ? shorter : input.width);
+  const double height = static_cast<double>(options_.square_in_pixels() ? shorter : input.height);
+  // Where nothing is cut, shares are not taken to pixels and back, which would round them.
+  const auto size_of = [&](double scale) -> BoxSize {
+    if (options_.whole_pixels()) {
+      return {WholePixels(scale * width) / static_cast<double>(input.width),
+              WholePixels(scale * height) / static_cast<double>(input.height)};
+    }
+    return {scale * (width / static_cast<double>(input.width)),
+            scale * (height / static_cast<double>(input.height))};
+  };
+  std::vector<CellBoxes> boxes;
   for (size_t k = 0; k < levels_.size(); ++k) {
     const Level& level = levels_[k];
-    const double step_x = level.step > 0 ? level.step / static_cast<double>(input.width)
-                                         : 1 / static_cast<double>(levels[k].width);
-    const double step_y = level.step > 0 ? level.step / static_cast<double>(input.height)
-                                         : 1 / static_cast<double>(levels[k].height);
-    for (int64_t row = 0; row < levels[k].height; ++row) {
-      for (int64_t column = 0; column < levels[k].width; ++column) {
-        for (const Shape& shape : level.shapes) {
-          *out++ = static_cast<float>((static_cast<double>(column) + 0.5) * step_x);
-          *out++ = static_cast<float>((static_cast<double>(row) + 0.5) * step_y);
-          *out++ = static_cast<float>(shape.width);
-          *out++ = static_cast<float>(shape.height);
-        }
-      }
+    CellBoxes cells = EvenCells(levels[k], input, level.step, options_.offset());
+    const BoxSize one = size_of(level.scale);
+    if (!(one.width > 0 && one.height > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kField, "whole_pixels: true leaves nothing of level ", k + 1, "'s scale ", level.scale,
+          ", less than a pixel of an input of ", input.height, "x", input.width));
     }
+    cells.sizes.push_back(one);
+    if (options_.sqrt_scale()) {
+      const BoxSize next = size_of(level.next_scale);
+      cells.sizes.push_back(
+          {std::sqrt(one.width * next.width), std::sqrt(one.height * next.height)});
+    }
+    for (const double ratio : level.ratios) {
+      const double root = std::sqrt(ratio);
+      cells.sizes.push_back({one.width * root, one.height / root});
+      cells.sizes.push_back({one.width / root, one.height * root});
+    }
+    boxes.push_back(std::move(cells));
   }
-  return anchors;
+  return TileBoxes(levels, boxes, options_.clip(), kField);
 }
 
 SSD_REGISTER_ANCHOR_GENERATOR(SsdAnchorsOptions, SsdAnchorGenerator);

@@ -21,33 +21,39 @@ namespace ssd {
 // scripts): m = 2 gives s_2 = s_min. beyond_last: CONTINUE_STEP is the scale that a further level
 // would have; where only one level follows equation 4, so that it has no step, that is s_max.
 //
-// Shapes in a cell are ordered [1, s', r, 1/r, r', 1/r', ...], as Caffe and torchvision have them.
-// Sizes are shares of each axis: on an input that is not square, a = 1 is as oblong as the input
-// (torchvision; Caffe keeps pixels square). Computed in double, stored in float32. Does not clip.
+// whole_percent_step, whole_pixels, square_in_pixels, clip and offset are what Caffe, torchvision
+// and others do otherwise; the schema says which does what.
 //
-//   anchor_generator { ssd { min_scale: 0.2 max_scale: 0.88 first_scale: 0.1
-//     beyond_last: CONTINUE_STEP } }                                   # SSD300 for VOC: 8732 boxes
+// Shapes in a cell are ordered [1, s', r, 1/r, r', 1/r', ...], as Caffe and torchvision have them.
+// (NVIDIA orders a level by shape, then cell: nothing depends on it but the channels of imported
+// heads.) Computed in double, stored in float32.
+//
+//   anchor_generator { ssd { min_scale: 0.2 max_scale: 0.9 first_scale: 0.1
+//     whole_percent_step: true beyond_last: CONTINUE_STEP } }          # SSD300 for VOC: 8732 boxes
 class SsdAnchorGenerator final : public AnchorGenerator {
  public:
   // \error InvalidArgument naming the field: a scale or step that is not positive and finite,
-  // min_scale > max_scale, a ratio given twice, fewer levels than num_levels.
+  // min_scale > max_scale, a scale that is no whole percent though whole_percent_step is set, an
+  // offset outside [0, 1], a ratio given twice, fewer levels than num_levels.
   static absl::StatusOr<std::unique_ptr<AnchorGenerator>> Create(
       const SsdAnchorsOptions& options, const AnchorGeneratorContext& context);
 
   std::vector<int64_t> AnchorsPerCell() const override;
-  Anchors Generate(absl::Span<const FeatureSpec> levels, ImageSize input) const override;
+  absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
+                                   ImageSize input) const override;
 
  private:
-  struct Shape {
-    double width, height;  // shares of the input
-  };
   struct Level {
-    std::vector<Shape> shapes;
-    double step = 0;  // px of the input; 0: the input's size over the map's
+    double scale = 0;
+    double next_scale = 0;       // s_{k+1}
+    std::vector<double> ratios;  // beside 1, without reciprocals
+    double step = 0;             // px of the input; 0: the input's size over the map's
   };
 
-  explicit SsdAnchorGenerator(std::vector<Level> levels) : levels_(std::move(levels)) {}
+  SsdAnchorGenerator(const SsdAnchorsOptions& options, std::vector<Level> levels)
+      : options_(options), levels_(std::move(levels)) {}
 
+  SsdAnchorsOptions options_;
   std::vector<Level> levels_;
 };
 

@@ -5,10 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_format.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
 #include "tests/golden/golden.h"
@@ -48,7 +47,9 @@ Anchors Generate(const std::string& options, const std::vector<FeatureSpec>& lev
                  ImageSize input) {
   auto generator = Create(options, static_cast<int64_t>(levels.size()));
   EXPECT_TRUE(generator.ok()) << generator.status();
-  return (*generator)->Generate(levels, input);
+  absl::StatusOr<Anchors> anchors = (*generator)->Generate(levels, input);
+  EXPECT_TRUE(anchors.ok()) << anchors.status();
+  return *std::move(anchors);
 }
 
 const std::vector<FeatureSpec> kSsd300Maps = SquareMaps({38, 19, 10, 5, 3, 1});
@@ -57,121 +58,8 @@ constexpr char kSsd300Levels[] =
     "level { aspect_ratio: 2 step: 8 } level { aspect_ratio: [2, 3] step: 16 } "
     "level { aspect_ratio: [2, 3] step: 32 } level { aspect_ratio: [2, 3] step: 64 } "
     "level { aspect_ratio: 2 step: 100 } level { aspect_ratio: 2 step: 300 }";
-// 0.1, 0.2, 0.37, 0.54, 0.71, 0.88, then 1.05.
-const std::string kVoc300 =
-    absl::StrCat("first_scale: 0.1 min_scale: 0.2 max_scale: 0.88 ", kSsd300Levels);
 const std::string kCoco300 =
     absl::StrCat("first_scale: 0.07 min_scale: 0.15 max_scale: 0.87 ", kSsd300Levels);
-
-// What an entry of priors.json says beside the options that express it here. The peers that clip
-// are compared after the same clipping, by `finish`, of these unclipped anchors.
-struct Entry {
-  const char* name;
-  std::string options;
-  std::vector<FeatureSpec> levels;
-  ImageSize input;
-  // Anchors (cx, cy, w, h) -> the entry's form and units.
-  std::function<at::Tensor(const Anchors&)> finish;
-};
-
-at::Tensor Corner(const Anchors& anchors) { return CornersFromCenters(anchors.boxes); }
-at::Tensor ClippedCorner(const Anchors& anchors) { return Corner(anchors).clamp(0, 1); }
-at::Tensor Center(const Anchors& anchors) { return anchors.boxes; }
-at::Tensor ClippedCenter(const Anchors& anchors) { return anchors.boxes.clamp(0, 1); }
-
-// torchvision's corners in pixels, w and h clipped.
-std::function<at::Tensor(const Anchors&)> Pixels(double height, double width, bool clip) {
-  return [=](const Anchors& anchors) {
-    const at::Tensor size = anchors.boxes.narrow(1, 2, 2);
-    const at::Tensor boxes =
-        at::cat({anchors.boxes.narrow(1, 0, 2), clip ? size.clamp(0, 1) : size}, 1);
-    return CornersFromCenters(boxes) * at::tensor({width, height, width, height}, at::kFloat);
-  };
-}
-
-// NVIDIA orders a level by shape, then cell.
-at::Tensor ShapeMajor(const Anchors& anchors) {
-  std::vector<at::Tensor> levels;
-  const std::vector<int64_t> shapes = {4, 6, 6, 6, 4, 4};
-  const std::vector<at::Tensor> parts = at::split_with_sizes(anchors.boxes, anchors.per_level);
-  for (size_t k = 0; k < parts.size(); ++k) {
-    levels.push_back(parts[k].view({-1, shapes[k], 4}).transpose(0, 1).reshape({-1, 4}));
-  }
-  return at::cat(levels).clamp(0, 1);
-}
-
-TEST(SsdAnchors, EqualPeers) {
-  const std::string ssd512 =
-      "first_scale: 0.04 min_scale: 0.1 max_scale: 0.9 beyond_last: CONTINUE_STEP "
-      "level { aspect_ratio: 2 } level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] } "
-      "level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] } level { aspect_ratio: 2 } "
-      "level { aspect_ratio: 2 }";
-  const std::string six_of_three =
-      "level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] "
-      "} "
-      "level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] "
-      "}";
-  const ImageSize s300{300, 300};
-  const std::vector<Entry> entries = {
-      {"caffe_ssd300_voc", kVoc300, kSsd300Maps, s300, Corner},
-      {"caffe_clip_ssd300_voc", kVoc300, kSsd300Maps, s300, ClippedCorner},
-      {"lufficc_ssd300_voc", kVoc300, kSsd300Maps, s300, ClippedCenter},
-      {"lufficc_noclip_ssd300_voc", kVoc300, kSsd300Maps, s300, Center},
-      {"amdegroot_ssd300_voc", kVoc300, kSsd300Maps, s300, ClippedCenter},
-      {"pierluigi_ssd300_voc", kVoc300, kSsd300Maps, s300, Center},
-      {"torchvision_ssd300_vocscales_noclip", kVoc300, kSsd300Maps, s300, Pixels(300, 300, false)},
-      {"caffe_ssd300_coco", kCoco300, kSsd300Maps, s300, Corner},
-      {"amdegroot_ssd300_coco", kCoco300, kSsd300Maps, s300, ClippedCenter},
-      {"torchvision_ssd300_vgg16_default", kCoco300, kSsd300Maps, s300, Pixels(300, 300, true)},
-      {"nvidia_dboxes300_coco", kCoco300, kSsd300Maps, s300, ShapeMajor},
-      {"lufficc_noclip_ssd512_coco",
-       ssd512,
-       SquareMaps({64, 32, 16, 8, 4, 2, 1}),
-       {512, 512},
-       Center},
-      {"torchvision_ssdlite320",
-       "min_scale: 0.2 max_scale: 0.95 " + six_of_three,
-       SquareMaps({20, 10, 5, 3, 2, 1}),
-       {320, 320},
-       Pixels(320, 320, true)},
-      {"torchvision_rect_200x400",
-       six_of_three,
-       Maps({{3, 5}, {2, 3}}),
-       {200, 400},
-       Pixels(200, 400, true)},
-      {"caffe_no_max_size",
-       "min_scale: 0.1875 max_scale: 0.1875 sqrt_scale: false level { aspect_ratio: [2, 3] }",
-       SquareMaps({4}),
-       {64, 64},
-       Corner},
-  };
-  const auto& file = golden::File("priors.json")["entries"];
-  EXPECT_EQ(file.MemberCount(), entries.size());
-  for (const Entry& entry : entries) {
-    const auto& expected = file[entry.name];
-    const at::Tensor boxes = entry.finish(Generate(entry.options, entry.levels, entry.input));
-    ASSERT_EQ(boxes.size(0), expected["total"].GetInt64()) << entry.name;
-    const bool in_pixels = std::string(expected["form"].GetString()) == "xyxy_px";
-    const double absolute = in_pixels ? 1e-7 * static_cast<double>(entry.input.width) : 1e-7;
-    const std::string name = absl::StrCat("priors/", entry.name);
-    golden::ExpectNear(boxes.narrow(0, 0, 8), golden::Numbers(expected["first8"]), name + "/first",
-                       1e-6, absolute);
-    golden::ExpectNear(boxes.narrow(0, boxes.size(0) - 8, 8), golden::Numbers(expected["last8"]),
-                       name + "/last", 1e-6, absolute);
-    for (const auto& probe : expected["probes"].GetObject()) {
-      const at::Tensor got = boxes[std::stoll(probe.name.GetString())].to(at::kDouble);
-      EXPECT_TRUE(at::allclose(got, golden::Numbers(probe.value), 1e-6, absolute))
-          << entry.name << " " << probe.name.GetString();
-    }
-    // All boxes and their order.
-    const at::Tensor wide = boxes.to(at::kDouble);
-    golden::ExpectNear(wide.sum(0), golden::Numbers(expected["sum"]), name + "/sum");
-    const at::Tensor weights =
-        at::arange(boxes.size(0), at::kDouble).remainder(97).add(1).unsqueeze(1);
-    golden::ExpectNear((wide * weights).sum(0), golden::Numbers(expected["order_checksum"]),
-                       name + "/order");
-  }
-}
 
 TEST(SsdAnchors, ScalesAndShapesEqualTheFormula) {
   for (const auto& row : golden::File("priors.json")["scales"].GetArray()) {
@@ -189,6 +77,18 @@ TEST(SsdAnchors, ScalesAndShapesEqualTheFormula) {
       EXPECT_FLOAT_EQ(anchors.boxes[6 * k][2].item<float>(),
                       row["paper_formula_torchvision"][k].GetDouble());
     }
+    // pierluigiferrari spaces m + 1 scales evenly; s_max is the last level's next scale.
+    const at::Tensor spaced = golden::Numbers(row["pierluigi_linspace_m_plus_1"]);
+    const double last = m == 1 ? row["s_max"].GetDouble() : spaced[m - 1].item<double>();
+    std::string even =
+        absl::StrCat("min_scale: ", row["s_min"].GetDouble(),
+                     " beyond_last: ", "CONTINUE_STEP max_scale: ", absl::StrFormat("%.17g", last));
+    for (int64_t k = 0; k < m; ++k) even += " level {}";
+    const at::Tensor squares =
+        Generate(even, SquareMaps(std::vector<int64_t>(m, 1)), {300, 300}).boxes.select(1, 2);
+    golden::ExpectNear(squares.view({m, 2}).select(1, 0), spaced.narrow(0, 0, m), "scales/even");
+    golden::ExpectNear(squares.view({m, 2}).select(1, 1),
+                       (spaced.narrow(0, 0, m) * spaced.narrow(0, 1, m)).sqrt(), "scales/next");
   }
 }
 
@@ -270,7 +170,7 @@ TEST(SsdAnchors, CountsAndDefaults) {
   auto paper = Create("", 6);
   ASSERT_TRUE(paper.ok());
   EXPECT_THAT((*paper)->AnchorsPerCell(), ElementsAre(4, 6, 6, 6, 4, 4));
-  const Anchors anchors = (*paper)->Generate(kSsd300Maps, {300, 300});
+  const Anchors anchors = *(*paper)->Generate(kSsd300Maps, {300, 300});
   EXPECT_EQ(anchors.boxes.size(0), 8732);
   EXPECT_THAT(anchors.per_level, ElementsAre(5776, 2166, 600, 150, 36, 4));
   EXPECT_EQ(anchors.boxes.scalar_type(), at::kFloat);
@@ -298,6 +198,86 @@ TEST(SsdAnchors, OrderIsRowColumnShapeOnAnyGrid) {
   EXPECT_LT(anchors.boxes[3][2].item<float>(), anchors.boxes[3][3].item<float>());
 }
 
+TEST(SsdAnchors, StepsAreCutToWholePercents) {
+  // 70 / 4 percent; the last level ends below max_scale.
+  const std::string options = "min_scale: 0.2 max_scale: 0.9 whole_percent_step: true ";
+  EXPECT_THAT(LevelScales(options, 5), ElementsAre(0.2, 0.37, 0.54, 0.71, 0.88));
+  EXPECT_THAT(LevelScales(options, 4), ElementsAre(0.2, 0.43, 0.66, 0.89));
+  EXPECT_THAT(LevelScales(options + "first_scale: 0.125", 3), ElementsAre(0.125, 0.2, 0.9));
+  EXPECT_NEAR(LastSqrtScale(options + "beyond_last: CONTINUE_STEP", 5), std::sqrt(0.88 * 1.05),
+              1e-7);
+}
+
+TEST(SsdAnchors, WholePixelsComeBeforeRatios) {
+  // 0.15 of 512 pixels are 76.8, 0.3 are 153.6.
+  const Anchors anchors = Generate(
+      "min_scale: 0.15 max_scale: 0.3 whole_pixels: true level { aspect_ratio: 4 } level {}",
+      SquareMaps({1, 1}), {512, 512});
+  const at::Tensor widths = anchors.boxes.select(1, 2) * 512;
+  EXPECT_FLOAT_EQ(widths[0].item<float>(), 76);
+  EXPECT_FLOAT_EQ(widths[1].item<float>(), std::sqrt(76.0f * 153.0f));
+  EXPECT_FLOAT_EQ(widths[2].item<float>(), 152);
+  EXPECT_FLOAT_EQ(widths[3].item<float>(), 38);
+}
+
+TEST(SsdAnchors, ScalesAreSharesOfEachAxisOrOfTheShorterSide) {
+  const std::string options = "min_scale: 0.5 sqrt_scale: false level { aspect_ratio: 4 } ";
+  const Anchors shares = Generate(options, Maps({{1, 1}}), {100, 400});
+  EXPECT_FLOAT_EQ(shares.boxes[0][2].item<float>(), 0.5);
+  EXPECT_FLOAT_EQ(shares.boxes[0][3].item<float>(), 0.5);
+  const Anchors square = Generate(options + "square_in_pixels: true", Maps({{1, 1}}), {100, 400});
+  const at::Tensor pixels = square.boxes * at::tensor({400.0f, 100.0f, 400.0f, 100.0f});
+  const at::Tensor expected = at::tensor(
+      {200.0f, 50.0f, 50.0f, 50.0f, 200.0f, 50.0f, 100.0f, 25.0f, 200.0f, 50.0f, 25.0f, 100.0f});
+  EXPECT_TRUE(at::allclose(pixels, expected.view({3, 4})));
+}
+
+TEST(SsdAnchors, OffsetMovesCentresInTheirCell) {
+  const Anchors anchors =
+      Generate("offset: 0.25 sqrt_scale: false level {}", Maps({{2, 4}}), {100, 100});
+  EXPECT_FLOAT_EQ(anchors.boxes[0][0].item<float>(), 0.25 / 4);
+  EXPECT_FLOAT_EQ(anchors.boxes[0][1].item<float>(), 0.25 / 2);
+  EXPECT_FLOAT_EQ(anchors.boxes[7][0].item<float>(), 3.25 / 4);
+  EXPECT_FLOAT_EQ(anchors.boxes[7][1].item<float>(), 1.25 / 2);
+}
+
+TEST(SsdAnchors, ClipChangesWhatItSays) {
+  const std::string options = "min_scale: 0.6 sqrt_scale: false level { aspect_ratio: 4 } ";
+  const auto box = [&](const std::string& clip) {
+    // The first cell's second shape: 1.2 x 0.3 around (0.25, 1).
+    return Generate(absl::StrCat(options, "offset: 1 clip: ", clip), Maps({{1, 4}}), {100, 100})
+        .boxes[1];
+  };
+  const auto expect = [&](const std::string& clip, const std::vector<float>& expected) {
+    EXPECT_TRUE(at::allclose(box(clip), at::tensor(expected), 1e-6, 1e-7)) << clip << box(clip);
+  };
+  expect("NONE", {0.25f, 1.0f, 1.2f, 0.3f});
+  expect("SIZE", {0.25f, 1.0f, 1.0f, 0.3f});
+  expect("CENTER_SIZE", {0.25f, 1.0f, 1.0f, 0.3f});
+  expect("CORNERS", {0.425f, 0.925f, 0.85f, 0.15f});
+  // A step of 60 of 100 pixels puts the third centre at 1.5.
+  const std::string far = "min_scale: 0.6 sqrt_scale: false level { step: 60 } clip: ";
+  EXPECT_FLOAT_EQ(
+      Generate(far + "CENTER_SIZE", Maps({{1, 3}}), {100, 100}).boxes[2][0].item<float>(), 1);
+  EXPECT_FLOAT_EQ(Generate(far + "SIZE", Maps({{1, 3}}), {100, 100}).boxes[2][0].item<float>(),
+                  1.5);
+}
+
+TEST(SsdAnchors, BoxesWithoutSizeAreErrors) {
+  const auto status_of = [](const std::string& options, const std::vector<FeatureSpec>& levels) {
+    auto generator = Create(options, 1);
+    EXPECT_TRUE(generator.ok()) << generator.status();
+    return (*generator)->Generate(levels, {100, 100}).status();
+  };
+  const absl::Status outside =
+      status_of("min_scale: 0.6 level { step: 60 } clip: CORNERS", Maps({{1, 3}}));
+  EXPECT_EQ(outside.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(outside.message()), HasSubstr("anchor_generator.ssd.clip: CORNERS"));
+  const absl::Status tiny = status_of("min_scale: 0.005 whole_pixels: true", Maps({{1, 1}}));
+  EXPECT_EQ(tiny.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(tiny.message()), HasSubstr("anchor_generator.ssd.whole_pixels"));
+}
+
 TEST(SsdAnchors, BadOptionsNameTheField) {
   struct Case {
     const char* options;
@@ -319,6 +299,12 @@ TEST(SsdAnchors, BadOptionsNameTheField) {
            Case{"level { aspect_ratio: nan }", 1, "level[0].aspect_ratio: nan must be"},
            Case{"level { aspect_ratio: [2, 0.5] }", 1, "level[0].aspect_ratio: 0.5 repeats 2"},
            Case{"level { step: 0 }", 1, "level[0].step: 0 must be positive"},
+           Case{"offset: 1.5", 1, "anchor_generator.ssd.offset: 1.5 must be in [0, 1]"},
+           Case{"offset: nan", 1, "anchor_generator.ssd.offset: nan must be in [0, 1]"},
+           Case{"min_scale: 0.125 whole_percent_step: true", 1,
+                "anchor_generator.ssd.min_scale: 0.125 must be a whole percent"},
+           Case{"max_scale: 0.955 whole_percent_step: true", 1,
+                "anchor_generator.ssd.max_scale: 0.955 must be a whole percent"},
        }) {
     const auto generator = Create(c.options, c.num_levels);
     EXPECT_EQ(generator.status().code(), absl::StatusCode::kInvalidArgument) << c.options;

@@ -9,7 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
+#include "ssd/backbones/frozen_stages.h"
 #include "ssd/layers/convolution.h"
+#include "ssd/layers/freeze.h"
 #include "ssd/layers/norm.h"
 #include "ssd/layers/window.h"
 
@@ -189,6 +191,10 @@ class ResNet final : public Backbone {
             " channels are no multiple of 32; use a power of two or a multiple of 32"));
       }
     }
+    if (options.has_frozen_stages()) {
+      SSD_RETURN_IF_ERROR(
+          CheckFrozenStages("resnet", options.frozen_stages(), NumStages(options.form())));
+    }
     return std::make_unique<ResNet>(options, *architecture);
   }
 
@@ -198,7 +204,7 @@ class ResNet final : public Backbone {
         bn1_(register_module("bn1", std::make_shared<Norm>(KindOf(options.norm()), width_))) {
     InitKaimingNormal(*conv1_);
     const bool up_to_conv4 = options.form() == ResNetOptions::CONV4_STRIDE_1;
-    const int num_stages = up_to_conv4 ? 3 : 4;
+    const int num_stages = NumStages(options.form());
     first_output_ = up_to_conv4 ? 2 : 1;
     int64_t in_channels = width_;
     for (int i = 0; i < num_stages; ++i) {
@@ -212,6 +218,10 @@ class ResNet final : public Backbone {
               architecture.blocks[i])));
       in_channels = ResidualBlock::OutChannels(channels, architecture.bottleneck);
     }
+    if (!options.has_frozen_stages()) return;
+    Freeze(*conv1_);
+    Freeze(*bn1_);
+    for (int i = 0; i < options.frozen_stages(); ++i) Freeze(*stages_[static_cast<size_t>(i)]);
   }
 
   std::vector<Tensor> Forward(const Tensor& images) override {
@@ -237,6 +247,10 @@ class ResNet final : public Backbone {
   }
 
  private:
+  static int NumStages(ResNetOptions::Form form) {
+    return form == ResNetOptions::CONV4_STRIDE_1 ? 3 : 4;
+  }
+
   int64_t width_;
   torch::nn::Conv2d conv1_;
   std::shared_ptr<Norm> bn1_;

@@ -19,7 +19,7 @@ at::ScalarType ComputeType(const Tensor& input) {
   return input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-absl::Status CheckVariance(double value, const char* field) {
+absl::Status CheckPositive(double value, const char* field) {
   if (value > 0 && std::isfinite(value)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("box_coder.center_size.", field, ": ", value, " must be positive and finite"));
@@ -29,10 +29,15 @@ absl::Status CheckVariance(double value, const char* field) {
 
 absl::StatusOr<std::unique_ptr<BoxCoder>> CenterSizeBoxCoder::Create(
     const CenterSizeOptions& options, const BoxCoderContext& /*context*/) {
-  SSD_RETURN_IF_ERROR(CheckVariance(options.center_variance(), "center_variance"));
-  SSD_RETURN_IF_ERROR(CheckVariance(options.size_variance(), "size_variance"));
+  SSD_RETURN_IF_ERROR(CheckPositive(options.center_variance(), "center_variance"));
+  SSD_RETURN_IF_ERROR(CheckPositive(options.size_variance(), "size_variance"));
+  std::optional<double> max_log_size;
+  if (options.has_max_log_size()) {
+    SSD_RETURN_IF_ERROR(CheckPositive(options.max_log_size(), "max_log_size"));
+    max_log_size = options.max_log_size();
+  }
   return std::unique_ptr<BoxCoder>(
-      new CenterSizeBoxCoder(options.center_variance(), options.size_variance()));
+      new CenterSizeBoxCoder(options.center_variance(), options.size_variance(), max_log_size));
 }
 
 Tensor CenterSizeBoxCoder::Encode(const Tensor& boxes, const Tensor& anchors) const {
@@ -52,9 +57,10 @@ Tensor CenterSizeBoxCoder::Decode(const Tensor& codes, const Tensor& anchors) co
   const Tensor like = anchors.to(type);
   const Tensor size = like.narrow(-1, 2, 2);
   const Tensor offset = codes.narrow(-1, 0, 2).to(type);
-  const Tensor log_size = codes.narrow(-1, 2, 2).to(type);
+  Tensor log_size = codes.narrow(-1, 2, 2).to(type) * size_variance_;
+  if (max_log_size_.has_value()) log_size = log_size.clamp_max(*max_log_size_);
   const Tensor center = offset * (size * center_variance_) + like.narrow(-1, 0, 2);
-  const Tensor half = (log_size * size_variance_).exp() * (size * 0.5);
+  const Tensor half = log_size.exp() * (size * 0.5);
   return at::cat({center - half, center + half}, -1);
 }
 

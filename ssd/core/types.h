@@ -54,7 +54,7 @@ struct Batch {
 // The network's raw output.
 struct Predictions {
   Tensor box_codes;     // [B, A, 4]
-  Tensor class_logits;  // [B, A, C + 1], background first
+  Tensor class_logits;  // [B, A, C + 1], background first; of a head of sigmoids [B, A, C]
 };
 
 // What the loss compares predictions with.
@@ -64,7 +64,8 @@ struct Targets {
   Tensor boxes;      // [B, A, 4] f32, the matched truths' corners; meaningful where labels > 0
 };
 
-// 0-d float32 tensors on the predictions' device. total is what is differentiated.
+// 0-d float32 tensors on the predictions' device. total is what is differentiated: the sum of the
+// other two, which contain their weights.
 struct Losses {
   Tensor total;
   Tensor classification;

@@ -2,14 +2,18 @@
 
 #include <torch/nn/init.h>
 
+#include "ssd/core/logging.h"
+
 namespace ssd {
 
 torch::nn::Conv2d MakeConvolution(int64_t in_channels, int64_t out_channels, const Window& window,
-                                  bool bias) {
+                                  bool bias, int64_t groups) {
+  CHECK(!window.ceil_mode) << "of poolings only";
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in_channels, out_channels, window.kernel)
                                .stride(window.stride)
                                .padding(window.padding)
                                .dilation(window.dilation)
+                               .groups(groups)
                                .bias(bias));
 }
 
@@ -20,6 +24,11 @@ void InitKaimingNormal(torch::nn::Conv2dImpl& convolution) {
 
 void InitXavierUniform(torch::nn::Conv2dImpl& convolution) {
   torch::nn::init::xavier_uniform_(convolution.weight);
+  if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
+}
+
+void InitNormal(torch::nn::Conv2dImpl& convolution, double standard_deviation) {
+  torch::nn::init::normal_(convolution.weight, 0, standard_deviation);
   if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
 }
 

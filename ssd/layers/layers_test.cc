@@ -2,10 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <string>
 
 #include "ssd/layers/convolution.h"
+#include "ssd/layers/convolution_block.h"
+#include "ssd/layers/freeze.h"
+#include "ssd/layers/l2_norm.h"
 #include "ssd/layers/norm.h"
 #include "ssd/layers/window.h"
+#include "tests/golden/golden.h"
 
 namespace ssd {
 namespace {
@@ -25,6 +31,29 @@ TEST(WindowTest, SizesAreThoseOfTheConvolution) {
       }
     }
   }
+}
+
+TEST(WindowTest, CeilModeSizesAreThoseOfThePooling) {
+  for (const int64_t kernel : {2, 3}) {
+    for (const int64_t stride : {1, 2, 3}) {
+      for (const int64_t padding : {0, 1}) {
+        for (const bool ceil_mode : {false, true}) {
+          for (int64_t size = 3; size <= 20; ++size) {
+            const Window window = {kernel, stride, padding, 1, ceil_mode};
+            const FeatureSpec spec = MoveWindow(window, ImageSpec({size, 40 - size}), 3);
+            const Tensor output = at::max_pool2d(at::zeros({1, 3, size, 40 - size}), kernel, stride,
+                                                 padding, 1, ceil_mode);
+            EXPECT_EQ(output.sizes(), at::IntArrayRef({1, 3, spec.height, spec.width}))
+                << kernel << stride << padding << ceil_mode << " " << size;
+          }
+        }
+      }
+    }
+  }
+  // Caffe's pool3 of SSD300: 75 cells become 38.
+  EXPECT_EQ(MoveWindow({2, 2, 0, 1, true}, ImageSpec({75, 1}), 1).height, 38);
+  EXPECT_EQ(MoveWindow({2, 2, 0, 1, true}, ImageSpec({75, 1}), 1).width, 1);
+  EXPECT_EQ(MoveWindow({2, 2, 0, 1}, ImageSpec({75, 1}), 1).width, 0);
 }
 
 // The pixels that a cell's value depends on are those where the cell's gradient is not zero.
@@ -70,7 +99,83 @@ TEST(ConvolutionTest, InitialWeightsHaveTheirVariance) {
   EXPECT_NEAR(convolution->weight.var().item<double>(), 2.0 / (9 * 192), 0.02 * 2 / (9 * 192));
   EXPECT_LE(convolution->weight.abs().max().item<double>(), std::sqrt(6.0 / (9 * 192)));
   EXPECT_EQ(convolution->bias.abs().max().item<double>(), 0);
+  InitNormal(*convolution, 0.03);
+  EXPECT_NEAR(convolution->weight.mean().item<double>(), 0, 5e-4);
+  EXPECT_NEAR(convolution->weight.std().item<double>(), 0.03, 0.02 * 0.03);
+  EXPECT_EQ(convolution->bias.abs().max().item<double>(), 0);
   EXPECT_TRUE(convolution->weight.requires_grad());
+}
+
+TEST(ConvolutionTest, AsManyGroupsAsChannelsSeeOneChannelEach) {
+  at::NoGradGuard no_grad;
+  torch::nn::Conv2d convolution = MakeConvolution(4, 4, {3, 1, 1, 1}, false, /*groups=*/4);
+  EXPECT_EQ(convolution->weight.sizes(), at::IntArrayRef({4, 1, 3, 3}));
+  Tensor maps = at::zeros({1, 4, 5, 5});
+  maps.select(1, 2).fill_(1);
+  const Tensor output = convolution(maps);
+  for (const int64_t channel : {0, 1, 3}) {
+    EXPECT_EQ(output.select(1, channel).abs().max().item<double>(), 0) << channel;
+  }
+  EXPECT_GT(output.select(1, 2).abs().max().item<double>(), 0);
+}
+
+TEST(ConvolutionBlockTest, IsConvolutionNormActivation) {
+  at::NoGradGuard no_grad;
+  at::manual_seed(6);
+  ConvolutionBlock::Options options;
+  options.in_channels = 4;
+  options.out_channels = 6;
+  options.window = {3, 2, 1, 1};
+  options.groups = 2;
+  const Tensor maps = at::randn({2, 4, 9, 7}) * 8;
+  for (const Activation activation :
+       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kHardSwish}) {
+    options.activation = activation;
+    ConvolutionBlock block(options);
+    block.eval();
+    const auto state = block.named_parameters();
+    EXPECT_EQ(state.size(), 3);
+    state["1.weight"].uniform_(0.5, 2);
+    state["1.bias"].uniform_(-1, 1);
+    const Tensor x = at::conv2d(maps, state["0.weight"], {}, 2, 1, 1, 2) / std::sqrt(1 + 1e-5) *
+                         state["1.weight"].view({1, 6, 1, 1}) +
+                     state["1.bias"].view({1, 6, 1, 1});
+    Tensor expected = x;
+    if (activation == Activation::kRelu) expected = x.clamp_min(0);
+    if (activation == Activation::kRelu6) expected = x.clamp(0, 6);
+    if (activation == Activation::kHardSwish) expected = x * (x + 3).clamp(0, 6) / 6;
+    const Tensor output = block.Forward(maps);
+    EXPECT_TRUE(output.allclose(expected, 1e-4, 1e-4));
+    const FeatureSpec spec = block.OutputSpec(MoveWindow({1, 1, 0, 1}, ImageSpec({9, 7}), 4));
+    EXPECT_EQ(output.sizes(), at::IntArrayRef({2, spec.channels, spec.height, spec.width}));
+  }
+}
+
+// Activations that work in place must leave what the backward pass needs.
+TEST(ConvolutionBlockTest, GradientsAreFiniteDifferences) {
+  at::manual_seed(7);
+  ConvolutionBlock::Options options;
+  options.in_channels = 2;
+  options.out_channels = 3;
+  options.window = {3, 1, 1, 1};
+  for (const Activation activation :
+       {Activation::kNone, Activation::kRelu, Activation::kRelu6, Activation::kHardSwish}) {
+    options.activation = activation;
+    const auto block = std::make_shared<ConvolutionBlock>(options);
+    block->eval();
+    block->to(at::kDouble);
+    Tensor maps = (at::randn({1, 2, 4, 4}, at::kDouble) * 4).requires_grad_();
+    const Tensor weights = at::randn({1, 3, 4, 4}, at::kDouble);
+    (block->Forward(maps) * weights).sum().backward();
+    at::NoGradGuard no_grad;
+    const Tensor direction = at::randn_like(maps);
+    const double h = 1e-6;
+    const Tensor change =
+        block->Forward(maps + h * direction) - block->Forward(maps - h * direction);
+    const double expected = (change * weights).sum().item<double>() / (2 * h);
+    EXPECT_NEAR((maps.grad() * direction).sum().item<double>(), expected,
+                1e-5 * std::abs(expected) + 1e-6);
+  }
 }
 
 TEST(NormTest, BatchNormNormalisesByTheBatchAndTracksIt) {
@@ -92,6 +197,14 @@ TEST(NormTest, BatchNormNormalisesByTheBatchAndTracksIt) {
   EXPECT_EQ(buffers["num_batches_tracked"].item<int64_t>(), 1);
 }
 
+TEST(NormTest, OneValueAChannelLeavesTheRunningAveragesAlone) {
+  Norm norm(NormKind::kBatch, 3);
+  const Tensor maps = at::tensor({1.0f, -2.0f, 5.0f}).view({1, 3, 1, 1});
+  EXPECT_TRUE(norm.Forward(maps).allclose(maps, 1e-4));
+  EXPECT_TRUE(norm.named_buffers()["running_mean"].equal(at::zeros({3})));
+  EXPECT_TRUE(norm.named_buffers()["running_var"].equal(at::ones({3})));
+}
+
 TEST(NormTest, FrozenBatchNormIsAConstantAffineMap) {
   Norm norm(NormKind::kFrozenBatch, 2);
   EXPECT_TRUE(norm.parameters().empty());
@@ -109,6 +222,82 @@ TEST(NormTest, FrozenBatchNormIsAConstantAffineMap) {
   EXPECT_EQ(buffers["running_mean"][0].item<double>(), 5);
   output.sum().backward();
   EXPECT_TRUE(maps.grad().select(1, 0).allclose(at::ones({3, 1, 1}), 1e-4));
+}
+
+TEST(NormTest, ConstantsAreWhereTheFormulaHasThem) {
+  Norm norm(NormKind::kBatch, 1, {/*epsilon=*/3.0, /*momentum=*/0.25});
+  const Tensor maps = at::tensor({-1.0f, 1.0f}).view({2, 1, 1, 1});
+  // Variance 1 of the batch, 2 unbiased; 1 / sqrt(1 + 3).
+  EXPECT_TRUE(norm.Forward(maps).allclose(maps * 0.5));
+  EXPECT_FLOAT_EQ(norm.named_buffers()["running_var"].item<float>(), 0.75f + 0.25f * 2);
+  norm.eval();
+  EXPECT_TRUE(norm.Forward(maps).allclose(maps / std::sqrt(1.25 + 3)));
+}
+
+TEST(FreezeTest, LeavesOutGradientsAndRunningAverages) {
+  at::manual_seed(8);
+  ConvolutionBlock::Options options;
+  options.in_channels = 3;
+  options.out_channels = 4;
+  const auto outer = std::make_shared<torch::nn::Module>();
+  const auto frozen = outer->register_module("0", std::make_shared<ConvolutionBlock>(options));
+  options.in_channels = 4;
+  const auto trained = outer->register_module("1", std::make_shared<ConvolutionBlock>(options));
+  Freeze(*frozen);
+  outer->train();
+  for (const auto& parameter : outer->named_parameters()) {
+    EXPECT_EQ(parameter.value().requires_grad(), parameter.key()[0] == '1') << parameter.key();
+  }
+  const auto buffers = outer->named_buffers();
+  Tensor images = at::randn({2, 3, 4, 4}).requires_grad_();
+  trained->Forward(frozen->Forward(images)).square().sum().backward();
+  EXPECT_TRUE(images.grad().defined());
+  EXPECT_TRUE(buffers["0.1.running_mean"].eq(0).all().item<bool>());
+  EXPECT_EQ(buffers["0.1.num_batches_tracked"].item<int64_t>(), 0);
+  EXPECT_EQ(buffers["1.1.num_batches_tracked"].item<int64_t>(), 1);
+  EXPECT_TRUE(outer->named_parameters()["1.0.weight"].grad().defined());
+  EXPECT_FALSE(outer->named_parameters()["0.0.weight"].grad().defined());
+}
+
+TEST(L2NormTest, IsCaffesTorchvisionsAndAmdegroots) {
+  const rapidjson::Value& c = golden::File("misc.json")["l2norm"];
+  Tensor maps = golden::Numbers(c["x"]).to(at::kFloat).requires_grad_();
+  L2Norm norm(5, 20);
+  EXPECT_TRUE(norm.parameters()[0].eq(20).all().item<bool>());
+  norm.parameters()[0].detach().copy_(golden::Numbers(c["scale"]));
+  const Tensor output = norm.Forward(maps);
+  for (const char* peer : {"caffe_y", "torchvision_F_normalize_y", "amdegroot_y"}) {
+    golden::ExpectNear(output, golden::Numbers(c[peer]), std::string("l2norm ") + peer);
+  }
+  output.backward(golden::Numbers(c["topdiff"]).to(at::kFloat));
+  golden::ExpectNear(maps.grad(), golden::Numbers(c["torch_dx"]), "l2norm gradient", 1e-5, 1e-5);
+  // dy_c / ds_c = y_c / s_c.
+  const Tensor expected = (golden::Numbers(c["caffe_y"]) * golden::Numbers(c["topdiff"]))
+                              .sum(at::IntArrayRef({0, 2, 3})) /
+                          golden::Numbers(c["scale"]);
+  golden::ExpectNear(norm.parameters()[0].grad(), expected, "l2norm gradient of scale", 1e-5, 1e-5);
+}
+
+TEST(L2NormTest, CellsOfZerosStayZeroAndFinite) {
+  L2Norm norm(6, 20);
+  Tensor maps = at::zeros({2, 6, 3, 3}).requires_grad_();
+  const Tensor output = norm.Forward(maps);
+  EXPECT_EQ(output.abs().max().item<double>(), 0);
+  output.sum().backward();
+  EXPECT_TRUE(maps.grad().isfinite().all().item<bool>());
+}
+
+TEST(L2NormTest, KeepsTypeAndLayout) {
+  at::NoGradGuard no_grad;
+  at::manual_seed(9);
+  L2Norm norm(64, 20);
+  const Tensor maps = at::randn({2, 64, 5, 4}).contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor output = norm.Forward(maps);
+  EXPECT_TRUE(output.is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(output.square().sum(1).sqrt().allclose(at::full({2, 5, 4}, 20.0)));
+  const Tensor rounded = norm.Forward(maps.to(at::kBFloat16));
+  EXPECT_EQ(rounded.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(rounded.to(at::kFloat).allclose(output, 1e-2, 1e-2));
 }
 
 TEST(NormTest, GroupNormIsIndependentBetweenImages) {

@@ -15,12 +15,11 @@ namespace ssd {
 namespace {
 
 constexpr int64_t kMaxGroups = 32;
-constexpr double kEpsilon = 1e-5;
-constexpr double kMomentum = 0.1;
 
 }  // namespace
 
-Norm::Norm(NormKind kind, int64_t channels) : kind_(kind), groups_(std::min(channels, kMaxGroups)) {
+Norm::Norm(NormKind kind, int64_t channels, NormConstants constants)
+    : kind_(kind), constants_(constants), groups_(std::min(channels, kMaxGroups)) {
   CHECK(Fits(kind, channels)) << channels;
   const auto state = [&](const char* name, Tensor value, bool is_parameter) {
     return is_parameter ? register_parameter(name, value) : register_buffer(name, value);
@@ -40,11 +39,16 @@ bool Norm::Fits(NormKind kind, int64_t channels) {
 }
 
 Tensor Norm::Forward(const Tensor& maps) {
-  if (kind_ == NormKind::kGroup) return at::group_norm(maps, groups_, weight_, bias_, kEpsilon);
-  const bool update = kind_ == NormKind::kBatch && is_training();
+  if (kind_ == NormKind::kGroup) {
+    return at::group_norm(maps, groups_, weight_, bias_, constants_.epsilon);
+  }
+  // One value of a channel has no variance: the running averages would become NaN.
+  const bool has_variance = maps.numel() > maps.size(1);
+  const bool update = kind_ == NormKind::kBatch && !frozen_ && is_training() && has_variance;
   if (update) num_batches_tracked_.add_(1);
-  return at::batch_norm(maps, weight_, bias_, running_mean_, running_var_, update, kMomentum,
-                        kEpsilon, at::globalContext().userEnabledCuDNN());
+  return at::batch_norm(maps, weight_, bias_, running_mean_, running_var_, update,
+                        constants_.momentum, constants_.epsilon,
+                        at::globalContext().userEnabledCuDNN());
 }
 
 void Norm::ZeroInitWeight() { weight_.detach().zero_(); }

@@ -6,8 +6,12 @@ namespace ssd {
 namespace {
 
 int64_t OutputSize(const Window& window, int64_t size) {
-  const int64_t room = size + 2 * window.padding - window.dilation * (window.kernel - 1) - 1;
-  return size <= 0 || room < 0 ? 0 : room / window.stride + 1;
+  const int64_t room = size + 2 * window.padding - window.dilation * (window.kernel - 1) - 1 +
+                       (window.ceil_mode ? window.stride - 1 : 0);
+  if (size <= 0 || room < 0) return 0;
+  const int64_t steps = room / window.stride;
+  const bool last_is_outside = window.ceil_mode && steps * window.stride >= size + window.padding;
+  return last_is_outside ? steps : steps + 1;
 }
 
 }  // namespace

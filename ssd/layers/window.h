@@ -13,6 +13,9 @@ struct Window {
   int64_t stride = 1;
   int64_t padding = 0;
   int64_t dilation = 1;
+  // A pooling that also visits the cells a last whole window leaves over (Caffe's rounding, torch's
+  // ceil_mode). Convolutions have none.
+  bool ceil_mode = false;
 };
 
 // The network's input as a map of its own: three channels, one cell a pixel, the first centred at
@@ -23,6 +26,7 @@ FeatureSpec ImageSpec(ImageSize size);
 // d (k - 1) + 1 the window's extent,
 //
 //   size   = floor((size + 2 p - d (k - 1) - 1) / s) + 1      0 where the window does not fit
+//            with ceil_mode ceil(...), less 1 if the last window began past map and padding
 //   stride = jump s
 //   centre = first centre + (d (k - 1) / 2 - p) jump
 //   field  = receptive field + d (k - 1) jump                 the larger one, where strides differ

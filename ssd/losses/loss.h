@@ -11,6 +11,9 @@ namespace ssd {
 
 struct LossContext {
   int64_t num_classes = 0;  // C; > 0
+  // Whether class_logits are [B, A, C] of one sigmoid for each class, without a background;
+  // otherwise they are [B, A, C + 1] of a softmax, background first.
+  bool sigmoid = false;
 };
 
 // Turns box codes [B, A, 4] into corners [B, A, 4]; for losses on boxes. Differentiable.

@@ -7,12 +7,12 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/logsumexp.h>
-#include <ATen/ops/smooth_l1_loss.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -26,6 +26,8 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/vector_exp.h"
+#include "ssd/losses/localization_term.h"
+#include "ssd/losses/loss_terms.h"
 
 namespace ssd {
 namespace {
@@ -33,11 +35,67 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-absl::Status CheckOption(bool in_range, const char* field, double value, const char* range) {
-  if (in_range && std::isfinite(value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("loss.multibox.", field, ": ", value, " must be ", range, " and finite"));
-}
+// What a loop over one image needs of the options.
+template <typename T>
+class Rules {
+ public:
+  explicit Rules(const MultiboxLossOptions& options)
+      : localization_(options.localization()),
+        beta_(static_cast<T>(options.smooth_l1_beta())),
+        smoothing_(static_cast<T>(options.label_smoothing())),
+        class_weights_(options.class_weight().begin(), options.class_weight().end()),
+        mines_(options.mining() == MultiboxLossOptions::HARD_NEGATIVE),
+        ratio_(options.negatives_per_positive()),
+        least_negatives_(options.min_negatives()) {}
+
+  // Whether the localisation term is one of codes, which the loops do.
+  bool on_codes() const { return !ComparesBoxes(localization_); }
+  T smoothing() const { return smoothing_; }
+
+  // Negatives to choose for an image.
+  double Negatives(int64_t positives) const {
+    if (!mines_) return std::numeric_limits<double>::infinity();
+    return std::max(least_negatives_, std::floor(static_cast<double>(positives) * ratio_));
+  }
+
+  T ClassWeight(int64_t label) const {
+    return label > 0 && !class_weights_.empty() ? class_weights_[label - 1] : T{1};
+  }
+
+  // The confidence loss of an anchor whose -log p(label) is `loss`.
+  T Confidence(T loss, const T* row, int64_t classes, int64_t label) const {
+    if (smoothing_ > 0) {
+      // The mean over classes c of -log p(c) exceeds -log p(label) by row[label] - mean(row).
+      T sum = 0;
+      for (int64_t c = 0; c < classes; ++c) sum += row[c];
+      loss += smoothing_ * (row[label] - sum / static_cast<T>(classes));
+    }
+    return loss * ClassWeight(label);
+  }
+
+  // What a code costs that is x off, and the slope of that. NaN passes.
+  T CodeLoss(T x) const {
+    const T distance = std::abs(x);
+    if (localization_ == LocalizationTerm::L1) return distance;
+    if (localization_ == LocalizationTerm::L2) return distance * distance / 2;
+    return distance < beta_ ? distance * distance / (2 * beta_) : distance - beta_ / 2;
+  }
+  T CodeSlope(T x) const {
+    if (localization_ == LocalizationTerm::L1) return x > 0 ? 1 : x < 0 ? -1 : x;
+    if (localization_ == LocalizationTerm::L2) return x;
+    const T slope = x / beta_;
+    return slope > 1 ? 1 : slope < -1 ? -1 : slope;
+  }
+
+ private:
+  LocalizationTerm::Kind localization_;
+  T beta_;
+  T smoothing_;
+  std::vector<T> class_weights_;
+  bool mines_;
+  double ratio_;
+  double least_negatives_;
+};
 
 // log sum_c exp(row[c]), by way of the row's maximum: for any finite row.
 template <typename T>
@@ -106,7 +164,27 @@ bool ComesFirst(const Negative& a, const Negative& b) {
 struct ImageSums {
   double classification = 0;
   double localization = 0;
+  int64_t positives = 0;
 };
+
+// What an image's sums, and the batch's, are divided by.
+double ImageDivisor(LossNormalizer::Kind kind, int64_t positives) {
+  return kind == LossNormalizer::IMAGE_POSITIVES
+             ? static_cast<double>(std::max<int64_t>(1, positives))
+             : 1.0;
+}
+double BatchDivisor(LossNormalizer::Kind kind, int64_t batch, int64_t positives) {
+  switch (kind) {
+    case LossNormalizer::BATCH_POSITIVES:
+      return static_cast<double>(std::max<int64_t>(1, positives));
+    case LossNormalizer::IMAGE_POSITIVES:
+    case LossNormalizer::BATCH_SIZE:
+      return static_cast<double>(std::max<int64_t>(1, batch));
+    case LossNormalizer::NONE:
+      break;
+  }
+  return 1;
+}
 
 // An image's arrays; A anchors, `classes` of them with the background.
 template <typename T>
@@ -122,26 +200,26 @@ struct ImageView {
 
 template <typename T>
 ImageSums ForwardImage(const ImageView<T>& image, int64_t num_anchors, int64_t classes,
-                       double ratio, T beta) {
+                       const Rules<T>& rules) {
   ImageSums sums;
   std::fill_n(image.chosen, num_anchors, uint8_t{0});
-  int64_t positives = 0;
   for (int64_t a = 0; a < num_anchors; ++a) {
     const int64_t label = image.labels[a];
     CHECK(label >= -1 && label < classes)
         << "label " << label << " of " << classes - 1 << " classes";
     if (label <= 0) continue;
-    ++positives;
+    ++sums.positives;
+    if (!rules.on_codes()) continue;
     T loss = 0;
     for (int64_t i = 4 * a; i < 4 * a + 4; ++i) {
-      const T distance = std::abs(image.codes[i] - image.target_codes[i]);
-      loss += distance < beta ? distance * distance / (2 * beta) : distance - beta / 2;
+      loss += rules.CodeLoss(image.codes[i] - image.target_codes[i]);
     }
     sums.localization += loss;
     if (image.localization_detail) image.localization_detail[a] = static_cast<float>(loss);
   }
-  // Without positives there are no negatives to choose either.
-  if (positives == 0 && !image.classification_detail) return sums;
+  const double wanted = rules.Negatives(sums.positives);
+  // Without positives there usually are no negatives to choose either.
+  if (sums.positives == 0 && wanted == 0 && !image.classification_detail) return sums;
 
   const int64_t block = std::max<int64_t>(1, 2048 / classes);
   std::vector<T> scratch(block * classes);
@@ -166,7 +244,6 @@ ImageSums ForwardImage(const ImageView<T>& image, int64_t num_anchors, int64_t c
       }
     }
   }
-  const double wanted = std::floor(static_cast<double>(positives) * ratio);
   if (wanted < static_cast<double>(negatives.size())) {
     const auto last = negatives.begin() + static_cast<int64_t>(wanted);
     std::nth_element(negatives.begin(), last, negatives.end(),
@@ -175,33 +252,38 @@ ImageSums ForwardImage(const ImageView<T>& image, int64_t num_anchors, int64_t c
   }
   for (const Key& negative : negatives) image.chosen[AnchorOf(negative)] = 1;
   for (int64_t a = 0; a < num_anchors; ++a) {
-    if (image.chosen[a]) sums.classification += losses[a];
-    if (image.classification_detail) {
-      image.classification_detail[a] = static_cast<float>(losses[a]);
-    }
+    if (!image.chosen[a] && !image.classification_detail) continue;
+    const int64_t label = image.labels[a];
+    if (label < 0) continue;
+    const T loss = rules.Confidence(losses[a], image.logits + a * classes, classes, label);
+    if (image.chosen[a]) sums.classification += loss;
+    if (image.classification_detail) image.classification_detail[a] = static_cast<float>(loss);
   }
   return sums;
 }
 
 // The gradient of the logits (times scale_classification) and of the codes (times
-// scale_localization), into zeroed memory.
+// scale_localization), into zeroed memory; grad_codes is null where the codes have none here.
 template <typename T>
-void BackwardImage(const ImageView<T>& image, int64_t num_anchors, int64_t classes, T beta,
-                   T scale_classification, T scale_localization, T* grad_logits, T* grad_codes) {
+void BackwardImage(const ImageView<T>& image, int64_t num_anchors, int64_t classes,
+                   const Rules<T>& rules, T scale_classification, T scale_localization,
+                   T* grad_logits, T* grad_codes) {
   for (int64_t a = 0; a < num_anchors; ++a) {
     if (!image.chosen[a]) continue;
+    const int64_t label = image.labels[a];
     const T* const row = image.logits + a * classes;
     T* const grad = grad_logits + a * classes;
     const T log_sum = SafeLogSumExp(row, classes);
-    for (int64_t c = 0; c < classes; ++c) {
-      grad[c] = scale_classification * std::exp(row[c] - log_sum);
+    const T scale = scale_classification * rules.ClassWeight(label);
+    for (int64_t c = 0; c < classes; ++c) grad[c] = scale * std::exp(row[c] - log_sum);
+    grad[label] -= scale * (1 - rules.smoothing());
+    if (rules.smoothing() > 0) {
+      const T share = scale * rules.smoothing() / static_cast<T>(classes);
+      for (int64_t c = 0; c < classes; ++c) grad[c] -= share;
     }
-    grad[image.labels[a]] -= scale_classification;
-    if (image.labels[a] == 0) continue;
+    if (label == 0 || !grad_codes) continue;
     for (int64_t i = 4 * a; i < 4 * a + 4; ++i) {
-      const T slope = (image.codes[i] - image.target_codes[i]) / beta;
-      // NaN passes.
-      grad_codes[i] = scale_localization * (slope > 1 ? 1 : slope < -1 ? -1 : slope);
+      grad_codes[i] = scale_localization * rules.CodeSlope(image.codes[i] - image.target_codes[i]);
     }
   }
 }
@@ -210,7 +292,7 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
  public:
   static variable_list forward(AutogradContext* context, const Tensor& logits_in,
                                const Tensor& codes_in, const Tensor& labels_in,
-                               const Tensor& target_codes_in, double ratio, double beta,
+                               const Tensor& target_codes_in, const MultiboxLossOptions* options,
                                LossDetail* detail) {
     const Tensor logits = logits_in.contiguous();
     const Tensor codes = codes_in.contiguous();
@@ -226,6 +308,7 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
     std::vector<ImageSums> sums(batch);
     AT_DISPATCH_FLOATING_TYPES(logits.scalar_type(), "multibox_loss", [&] {
       const ImageView<scalar_t> all = View<scalar_t>(logits, codes, labels, target_codes, chosen);
+      const Rules<scalar_t> rules(*options);
       float* const classification =
           detail ? detail->classification.mutable_data_ptr<float>() : nullptr;
       float* const localization = detail ? detail->localization.mutable_data_ptr<float>() : nullptr;
@@ -234,8 +317,7 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
           ImageView<scalar_t> image = At(all, b, num_anchors, logits.size(2));
           image.classification_detail = detail ? classification + b * num_anchors : nullptr;
           image.localization_detail = detail ? localization + b * num_anchors : nullptr;
-          sums[b] =
-              ForwardImage(image, num_anchors, logits.size(2), ratio, static_cast<scalar_t>(beta));
+          sums[b] = ForwardImage(image, num_anchors, logits.size(2), rules);
         }
       });
     });
@@ -243,16 +325,17 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
     // In the order of the images, so that the number of threads does not matter.
     ImageSums total;
     for (const ImageSums& image : sums) {
-      total.classification += image.classification;
-      total.localization += image.localization;
+      const double divisor = ImageDivisor(options->normalizer(), image.positives);
+      total.classification += image.classification / divisor;
+      total.localization += image.localization / divisor;
+      total.positives += image.positives;
     }
-    const double normalizer =
-        std::max<double>(1, static_cast<double>((labels > 0).sum().item<int64_t>()));
+    const double divisor = BatchDivisor(options->normalizer(), batch, total.positives);
     context->save_for_backward({logits, codes, labels, target_codes, chosen});
-    context->saved_data["beta"] = beta;
-    context->saved_data["normalizer"] = normalizer;
-    return {at::full({}, total.classification / normalizer, logits.options()),
-            at::full({}, total.localization / normalizer, logits.options())};
+    context->saved_data["options"] = options->SerializeAsString();
+    context->saved_data["divisor"] = divisor;
+    return {at::full({}, total.classification / divisor, logits.options()),
+            at::full({}, total.localization / divisor, logits.options())};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
@@ -261,33 +344,43 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
     const int64_t batch = logits.size(0);
     const int64_t num_anchors = logits.size(1);
     const int64_t classes = logits.size(2);
-    const double beta = context->saved_data["beta"].toDouble();
-    const double normalizer = context->saved_data["normalizer"].toDouble();
+    MultiboxLossOptions options;
+    CHECK(options.ParseFromString(context->saved_data["options"].toStringRef()));
+    const double divisor = context->saved_data["divisor"].toDouble();
     const auto scale = [&](const Tensor& grad) {
-      return grad.defined() ? grad.item<double>() / normalizer : 0.0;
+      return grad.defined() ? grad.item<double>() / divisor : 0.0;
     };
     const double scale_classification = scale(grads[0]);
     const double scale_localization = scale(grads[1]);
     const Tensor grad_logits = at::empty_like(logits);
-    const Tensor grad_codes = at::empty_like(saved[1]);
+    // Left undefined, which means none, where the term on boxes has the gradient of the codes.
+    const Tensor grad_codes =
+        ComparesBoxes(options.localization()) ? Tensor() : at::empty_like(saved[1]);
     AT_DISPATCH_FLOATING_TYPES(logits.scalar_type(), "multibox_loss", [&] {
       const ImageView<scalar_t> all =
           View<scalar_t>(logits, saved[1], saved[2], saved[3], saved[4]);
+      const Rules<scalar_t> rules(options);
       scalar_t* const to_logits = grad_logits.mutable_data_ptr<scalar_t>();
-      scalar_t* const to_codes = grad_codes.mutable_data_ptr<scalar_t>();
+      scalar_t* const to_codes =
+          grad_codes.defined() ? grad_codes.mutable_data_ptr<scalar_t>() : nullptr;
       at::parallel_for(0, batch, 1, [&](int64_t begin, int64_t end) {
         for (int64_t b = begin; b < end; ++b) {
+          const ImageView<scalar_t> image = At(all, b, num_anchors, classes);
           scalar_t* const image_logits = to_logits + b * num_anchors * classes;
-          scalar_t* const image_codes = to_codes + b * num_anchors * 4;
+          scalar_t* const image_codes = to_codes ? to_codes + b * num_anchors * 4 : nullptr;
           std::fill_n(image_logits, num_anchors * classes, scalar_t{0});
-          std::fill_n(image_codes, num_anchors * 4, scalar_t{0});
-          BackwardImage(At(all, b, num_anchors, classes), num_anchors, classes,
-                        static_cast<scalar_t>(beta), static_cast<scalar_t>(scale_classification),
-                        static_cast<scalar_t>(scale_localization), image_logits, image_codes);
+          if (image_codes) std::fill_n(image_codes, num_anchors * 4, scalar_t{0});
+          const int64_t positives = std::count_if(image.labels, image.labels + num_anchors,
+                                                  [](int64_t label) { return label > 0; });
+          const double image_divisor = ImageDivisor(options.normalizer(), positives);
+          BackwardImage(image, num_anchors, classes, rules,
+                        static_cast<scalar_t>(scale_classification / image_divisor),
+                        static_cast<scalar_t>(scale_localization / image_divisor), image_logits,
+                        image_codes);
         }
       });
     });
-    return {grad_logits, grad_codes, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {grad_logits, grad_codes, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 
  private:
@@ -315,8 +408,36 @@ class MultiboxFunction : public torch::autograd::Function<MultiboxFunction> {
   }
 };
 
-Tensor Upcast(const Tensor& predictions) {
-  return predictions.scalar_type() == at::kDouble ? predictions : predictions.to(at::kFloat);
+// The confidence loss of every anchor, [B, A].
+struct ConfidenceLosses {
+  Tensor ranking;  // of one-hot targets and without weights: what negatives are ranked by
+  Tensor loss;
+};
+
+ConfidenceLosses SoftmaxLosses(const Tensor& logits, const Tensor& labels, double smoothing) {
+  const Tensor of_label = logits.gather(-1, labels.clamp_min(0).unsqueeze(-1)).squeeze(-1);
+  const Tensor loss = logits.logsumexp(-1) - of_label;
+  if (smoothing == 0) return {loss, loss};
+  return {loss, loss + (of_label - logits.mean(-1)) * smoothing};
+}
+
+ConfidenceLosses SigmoidLosses(const Tensor& logits, const Tensor& labels, double smoothing) {
+  // p of the anchor's own class, 1 - p of the others, are sigmoid(toward).
+  const Tensor toward = at::where(IsOwnClass(labels, logits.size(-1)), logits, -logits);
+  const Tensor loss = -at::log_sigmoid(toward).sum(-1);
+  if (smoothing == 0) return {loss, loss};
+  // -log sigmoid(-x) = x - log sigmoid(x).
+  return {loss, loss + toward.sum(-1) * (smoothing / 2)};
+}
+
+// [B, A]: the weights of the labels' classes. Class by class, for a table would have to be copied
+// from the host in every step.
+Tensor ClassWeights(const MultiboxLossOptions& options, const Tensor& labels, at::ScalarType type) {
+  const Tensor weights = at::ones(labels.sizes(), labels.options().dtype(type));
+  for (int c = 0; c < options.class_weight_size(); ++c) {
+    weights.masked_fill_(labels == c + 1, options.class_weight(c));
+  }
+  return weights;
 }
 
 }  // namespace
@@ -325,69 +446,101 @@ absl::StatusOr<std::unique_ptr<Loss>> MultiboxLoss::Create(const MultiboxLossOpt
                                                            const LossContext& context) {
   CHECK_GT(context.num_classes, 0);
   const double ratio = options.negatives_per_positive();
-  SSD_RETURN_IF_ERROR(CheckOption(ratio >= 0, "negatives_per_positive", ratio, ">= 0"));
+  SSD_RETURN_IF_ERROR(
+      CheckLossOption(ratio >= 0, "multibox.negatives_per_positive", ratio, ">= 0"));
   const double weight = options.localization_weight();
-  SSD_RETURN_IF_ERROR(CheckOption(weight >= 0, "localization_weight", weight, ">= 0"));
+  SSD_RETURN_IF_ERROR(CheckLossOption(weight >= 0, "multibox.localization_weight", weight, ">= 0"));
   const double beta = options.smooth_l1_beta();
-  SSD_RETURN_IF_ERROR(CheckOption(beta > 0, "smooth_l1_beta", beta, "> 0"));
-  return std::unique_ptr<Loss>(new MultiboxLoss(options, context.num_classes));
+  SSD_RETURN_IF_ERROR(CheckLossOption(beta > 0, "multibox.smooth_l1_beta", beta, "> 0"));
+  const int least = options.min_negatives();
+  SSD_RETURN_IF_ERROR(CheckLossOption(least >= 0, "multibox.min_negatives", least, ">= 0"));
+  const double smoothing = options.label_smoothing();
+  SSD_RETURN_IF_ERROR(CheckLossOption(smoothing >= 0 && smoothing < 1, "multibox.label_smoothing",
+                                      smoothing, "in [0, 1)"));
+  const int weights = options.class_weight_size();
+  if (weights != 0 && weights != context.num_classes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss.multibox.class_weight: has ", weights, " values; give one for each of ",
+                     context.num_classes, " classes, in the order of the labels, or none"));
+  }
+  for (const double value : options.class_weight()) {
+    SSD_RETURN_IF_ERROR(CheckLossOption(value >= 0, "multibox.class_weight", value, ">= 0"));
+  }
+  return std::unique_ptr<Loss>(new MultiboxLoss(options, context));
 }
 
 Losses MultiboxLoss::Compute(const Predictions& predictions, const Targets& targets,
-                             const BoxDecoder& /*decode*/, LossDetail* per_anchor) const {
-  CHECK_EQ(predictions.class_logits.size(-1), num_classes_ + 1);
+                             const BoxDecoder& decode, LossDetail* per_anchor) const {
+  CHECK_EQ(predictions.class_logits.size(-1), context_.num_classes + (context_.sigmoid ? 0 : 1));
   CHECK(predictions.class_logits.sizes().slice(0, 2) == targets.labels.sizes());
   CHECK(predictions.box_codes.sizes() == targets.box_codes.sizes());
   // Both of the wider type, should they differ.
   const Tensor logits = Upcast(predictions.class_logits);
   const Tensor codes = Upcast(predictions.box_codes).to(logits.scalar_type());
   const MultiboxTerms terms =
-      logits.is_cpu() ? MultiboxTermsOnCpu({codes, logits}, targets, options_, per_anchor)
-                      : MultiboxTermsByTensorOps({codes, logits}, targets, options_, per_anchor);
-  return {terms.classification + terms.localization * options_.localization_weight(),
-          terms.classification, terms.localization};
+      logits.is_cpu() && !context_.sigmoid
+          ? MultiboxTermsOnCpu({codes, logits}, targets, options_, decode, per_anchor)
+          : MultiboxTermsByTensorOps({codes, logits}, targets, options_, context_.sigmoid, decode,
+                                     per_anchor);
+  const Tensor localization = terms.localization * options_.localization_weight();
+  return {terms.classification + localization, terms.classification, localization};
 }
 
 MultiboxTerms MultiboxTermsOnCpu(const Predictions& predictions, const Targets& targets,
-                                 const MultiboxLossOptions& options, LossDetail* per_anchor) {
-  const variable_list terms = MultiboxFunction::apply(
-      predictions.class_logits, predictions.box_codes, targets.labels, targets.box_codes,
-      options.negatives_per_positive(), options.smooth_l1_beta(), per_anchor);
-  return {terms[0], terms[1]};
+                                 const MultiboxLossOptions& options, const BoxDecoder& decode,
+                                 LossDetail* per_anchor) {
+  const variable_list terms =
+      MultiboxFunction::apply(predictions.class_logits, predictions.box_codes, targets.labels,
+                              targets.box_codes, &options, per_anchor);
+  if (!ComparesBoxes(options.localization())) return {terms[0], terms[1]};
+  const Tensor localization = LocalizationPerAnchor(
+      predictions.box_codes, targets, decode, options.localization(), options.smooth_l1_beta());
+  if (per_anchor) per_anchor->localization = localization.detach().to(at::kFloat);
+  const Normalizer normalizer(options.normalizer(), targets.labels > 0);
+  return {terms[0], normalizer.Normalize(localization)};
 }
 
 MultiboxTerms MultiboxTermsByTensorOps(const Predictions& predictions, const Targets& targets,
-                                       const MultiboxLossOptions& options, LossDetail* per_anchor) {
+                                       const MultiboxLossOptions& options, bool sigmoid,
+                                       const BoxDecoder& decode, LossDetail* per_anchor) {
   const Tensor& logits = predictions.class_logits;
   const Tensor& codes = predictions.box_codes;
   const Tensor positive = targets.labels > 0;
   const Tensor negative = targets.labels == 0;
-  const Tensor losses =
-      logits.logsumexp(-1) -
-      logits.gather(-1, targets.labels.clamp_min(0).unsqueeze(-1)).squeeze(-1);  // [B, A]
+  const ConfidenceLosses losses =
+      sigmoid ? SigmoidLosses(logits, targets.labels, options.label_smoothing())
+              : SoftmaxLosses(logits, targets.labels, options.label_smoothing());
 
-  const Tensor hardness = at::where(negative, losses.detach().clamp_min(0), -1.0);
-  // Stable: ties go to the lower anchor.
-  const Tensor order = std::get<1>(at::sort(hardness, /*stable=*/true, 1, /*descending=*/true));
-  const Tensor rank = at::empty_like(order).scatter_(
-      1, order, at::arange(order.size(1), order.options()).expand_as(order));
-  const Tensor wanted =
-      (positive.sum(1, true).to(at::kDouble) * options.negatives_per_positive()).floor();
-  const Tensor chosen = positive.logical_or(negative.logical_and(rank < wanted));
+  Tensor chosen;
+  if (options.mining() == MultiboxLossOptions::NONE) {
+    chosen = targets.labels >= 0;
+  } else {
+    const Tensor hardness = at::where(negative, losses.ranking.detach().clamp_min(0), -1.0);
+    // Stable: ties go to the lower anchor.
+    const Tensor order = std::get<1>(at::sort(hardness, /*stable=*/true, 1, /*descending=*/true));
+    const Tensor rank = at::empty_like(order).scatter_(
+        1, order, at::arange(order.size(1), order.options()).expand_as(order));
+    const Tensor wanted = (positive.sum(1, true).to(at::kDouble) * options.negatives_per_positive())
+                              .floor()
+                              .clamp_min(options.min_negatives());
+    chosen = positive.logical_or(negative.logical_and(rank < wanted));
+  }
 
-  const Tensor distance =
-      at::where(positive.unsqueeze(-1), codes - targets.box_codes.to(codes.scalar_type()), 0.0);
-  const Tensor offsets = at::smooth_l1_loss(distance, at::zeros_like(distance), at::Reduction::None,
-                                            options.smooth_l1_beta())
-                             .sum(-1);  // [B, A]
+  Tensor confidence = losses.loss;
+  if (options.class_weight_size() > 0) {
+    confidence = confidence * ClassWeights(options, targets.labels, confidence.scalar_type());
+  }
+  const Tensor localization = LocalizationPerAnchor(codes, targets, decode, options.localization(),
+                                                    options.smooth_l1_beta());
   if (per_anchor) {
     per_anchor->classification =
-        at::where(targets.labels >= 0, losses.detach(), 0.0).to(at::kFloat);
-    per_anchor->localization = offsets.detach().to(at::kFloat);
+        at::where(targets.labels >= 0, confidence.detach(), 0.0).to(at::kFloat);
+    per_anchor->localization = localization.detach().to(at::kFloat);
     per_anchor->chosen = chosen;
   }
-  const Tensor normalizer = positive.sum().clamp_min(1).to(logits.scalar_type());
-  return {at::where(chosen, losses, 0.0).sum() / normalizer, offsets.sum() / normalizer};
+  const Normalizer normalizer(options.normalizer(), positive);
+  return {normalizer.Normalize(at::where(chosen, confidence, 0.0)),
+          normalizer.Normalize(localization)};
 }
 
 SSD_REGISTER_LOSS(MultiboxLossOptions, MultiboxLoss);

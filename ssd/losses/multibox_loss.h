@@ -17,14 +17,25 @@ namespace ssd {
 //   classes
 //
 // Hard negative mining: of each image's negatives (label 0) the floor(negatives_per_positive * its
-// positives) of largest -log p(background) are chosen; ties go to the lower anchor. Anchors
-// labelled -1 take no part. Losses::classification is L_conf / N, Losses::localization L_loc / N,
-// without alpha; Losses::total is L.
+// positives), at least min_negatives, of largest -log p(background) are chosen; ties go to the
+// lower anchor. Anchors labelled -1 take no part. Losses::classification is L_conf / N,
+// Losses::localization alpha L_loc / N; Losses::total is L.
+//
+// Options replace N (LossNormalizer), smoothL1 (localization_term.h), one-hot targets t by
+// (1 - e) t + e / (C + 1) for label_smoothing e (Szegedy et al., arXiv:1512.00567, section 7), and
+// weigh the L_conf of positives by class. With sigmoids instead of a softmax
+//
+//   L_conf = sum over positives and chosen negatives of
+//            - sum over classes c of t_c log s_c + (1 - t_c) log(1 - s_c),   s_c = sigmoid(x_c),
+//
+// negatives are ranked by it with t = 0, and smoothed targets are (1 - e) t + e / 2.
 //
 //   loss { multibox { negatives_per_positive: 3 localization_weight: 1 smooth_l1_beta: 1 } }
+//   loss { multibox { localization: GIOU localization_weight: 2 min_negatives: 3 } }
 class MultiboxLoss final : public Loss {
  public:
-  // \error InvalidArgument if an option is outside its range.
+  // \error InvalidArgument if an option is outside its range, or class_weight has another count
+  // than the classes.
   static absl::StatusOr<std::unique_ptr<Loss>> Create(const MultiboxLossOptions& options,
                                                       const LossContext& context);
 
@@ -32,11 +43,11 @@ class MultiboxLoss final : public Loss {
                  LossDetail* per_anchor) const override;
 
  private:
-  MultiboxLoss(const MultiboxLossOptions& options, int64_t num_classes)
-      : options_(options), num_classes_(num_classes) {}
+  MultiboxLoss(const MultiboxLossOptions& options, const LossContext& context)
+      : options_(options), context_(context) {}
 
   MultiboxLossOptions options_;
-  int64_t num_classes_;
+  LossContext context_;
 };
 
 // L_conf / N and L_loc / N, 0-d, of the predictions' type.
@@ -46,16 +57,20 @@ struct MultiboxTerms {
 };
 
 // The two ways of Compute; equal up to rounding. predictions: both float32 or both float64;
-// targets, options and per_anchor as above. The result is differentiable, once.
+// targets, options, decode and per_anchor as above. The result is differentiable, once.
 
-// For the CPU, parallel over images: forward and backward in one pass each, which touches the
-// logits once, and in backward only the anchors that count.
+// For the CPU and a softmax, parallel over images: forward and backward in one pass each, which
+// touches the logits once, and in backward only the anchors that count. Terms on decoded boxes are
+// done by tensor operations.
 MultiboxTerms MultiboxTermsOnCpu(const Predictions& predictions, const Targets& targets,
-                                 const MultiboxLossOptions& options, LossDetail* per_anchor);
+                                 const MultiboxLossOptions& options, const BoxDecoder& decode,
+                                 LossDetail* per_anchor);
 
-// For any device, by tensor operations, without a synchronisation with the host.
+// For any device, by tensor operations, without a synchronisation with the host. sigmoid: see
+// LossContext.
 MultiboxTerms MultiboxTermsByTensorOps(const Predictions& predictions, const Targets& targets,
-                                       const MultiboxLossOptions& options, LossDetail* per_anchor);
+                                       const MultiboxLossOptions& options, bool sigmoid,
+                                       const BoxDecoder& decode, LossDetail* per_anchor);
 
 }  // namespace ssd
 

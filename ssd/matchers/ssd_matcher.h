@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "ssd/matchers/matcher.h"
+#include "ssd/matchers/threshold_matching.h"
 
 namespace ssd {
 
@@ -14,35 +15,39 @@ namespace ssd {
 //   1. As long as there are pairs of a free truth and a free anchor with IoU > 1e-6, the pair of
 //      highest IoU is matched, one to one; ties go to the lowest anchor, then the lowest truth.
 //   2. Every anchor left takes its truth of highest IoU (ties: the lowest) if that is >=
-//   positive_iou.
+//      positive_iou.
 //
 // So each truth that overlaps a free anchor gets one, also where several truths want the same
-// anchor; torchvision and others let the last truth take it. No anchor is kIgnored: those over an
-// ignored truth are background.
+// anchor; torchvision and others let the last truth take it (`argmax`). By default no anchor is
+// kIgnored, and those over an ignored truth are background; negative_iou, ignore_overlap and
+// ignore_cross_border change that (MatchRules).
 //
 //   matcher { ssd { positive_iou: 0.5 } }
 class SsdMatcher final : public Matcher {
  public:
-  // \error InvalidArgument if positive_iou is not in (0, 1].
+  // \error InvalidArgument as MakeMatchRules.
   static absl::StatusOr<std::unique_ptr<Matcher>> Create(const SsdMatcherOptions& options,
                                                          const MatcherContext& context);
 
   Tensor Match(const Truth& truth, const Anchors& anchors) const override;
 
  private:
-  explicit SsdMatcher(float positive_iou) : positive_iou_(positive_iou) {}
+  explicit SsdMatcher(const MatchRules& rules) : rules_(rules) {}
 
-  float positive_iou_;
+  MatchRules rules_;
 };
 
-// The two ways of Match; equal results. truth and anchors as there, corners [A, 4] of the anchors.
+// The two ways of Match within the border; equal results. truth as there, corners [A, 4] of the
+// anchors.
 
-// For the CPU, parallel over images: loops over memory that never build [G, A] and skip padding.
-Tensor MatchOnCpu(const Truth& truth, const Tensor& anchor_corners, float positive_iou);
+// For the CPU: as MatchImagesOnCpu.
+Tensor BipartiteMatchOnCpu(const Truth& truth, const Tensor& anchor_corners,
+                           const MatchRules& rules);
 
 // For any device, by tensor operations whose number depends on G alone, without a synchronisation
 // with the host. Holds a few [B, G, A] int64 tensors at a time. A < 2^20, G < 2^13.
-Tensor MatchByTensorOps(const Truth& truth, const Tensor& anchor_corners, float positive_iou);
+Tensor BipartiteMatchByTensorOps(const Truth& truth, const Tensor& anchor_corners,
+                                 const MatchRules& rules);
 
 }  // namespace ssd
 

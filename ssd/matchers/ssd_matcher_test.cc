@@ -9,85 +9,62 @@
 
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
+#include "ssd/matchers/reference_matching.h"
 
 namespace ssd {
 namespace {
 
-// n boxes (cx, cy, w, h) of all sizes, some of them equal but for their place in the list.
-Tensor RandomCenters(int64_t n) {
-  const Tensor boxes = at::cat({at::rand({n, 2}), at::rand({n, 2}) * 0.5 + 0.02}, 1);
-  if (n > 3) boxes[n - 1].copy_(boxes[1]);
-  return boxes;
-}
-
-Truth RandomTruth(int64_t batch, int64_t padded) {
-  Truth truth;
-  truth.boxes = CornersFromCenters(RandomCenters(batch * padded)).view({batch, padded, 4});
-  truth.labels = at::randint(0, 4, {batch, padded}, at::kLong);
-  truth.ignore = at::rand({batch, padded}) < 0.1;
-  return truth;
-}
-
-// The rules as they are written, slowly.
-Tensor ReferenceMatch(const Truth& truth, const Tensor& corners, float positive_iou) {
+// The best pairs one by one, slowly.
+Tensor ReferenceMatch(const Truth& truth, const Tensor& corners, const MatchRules& rules) {
   const int64_t batch = truth.boxes.size(0);
-  const int64_t num_truths = truth.boxes.size(1);
-  const int64_t num_anchors = corners.size(0);
-  const Tensor result = at::full({batch, num_anchors}, Matcher::kUnmatched, at::kLong);
+  const Tensor result = at::full({batch, corners.size(0)}, Matcher::kUnmatched, at::kLong);
   for (int64_t b = 0; b < batch; ++b) {
-    const Tensor iou = PairwiseIou(truth.boxes[b], corners);
-    const float* const value = iou.const_data_ptr<float>();
-    std::vector<bool> usable;
-    for (int64_t g = 0; g < num_truths; ++g) {
-      usable.push_back(truth.labels[b][g].item<int64_t>() > 0 && !truth.ignore[b][g].item<bool>());
-    }
-    std::vector<bool> truth_free = usable;
-    std::vector<int64_t> match(num_anchors, Matcher::kUnmatched);
+    const ReferenceImage image(truth, b, corners);
+    std::vector<bool> truth_taken(image.num_truths());
+    std::vector<bool> anchor_taken(image.num_anchors());
+    std::vector<int64_t> matches = image.MatchByRules(rules);
     for (;;) {
       float best = 1e-6f;
       int64_t best_truth = -1;
       int64_t best_anchor = -1;
-      for (int64_t a = 0; a < num_anchors; ++a) {
-        if (match[a] >= 0) continue;
-        for (int64_t g = 0; g < num_truths; ++g) {
-          if (truth_free[g] && value[g * num_anchors + a] > best) {
-            best = value[g * num_anchors + a];
+      for (int64_t a = 0; a < image.num_anchors(); ++a) {
+        if (anchor_taken[a]) continue;
+        for (int64_t g = 0; g < image.num_truths(); ++g) {
+          if (image.usable(g) && !truth_taken[g] && image.iou(g, a) > best) {
+            best = image.iou(g, a);
             best_truth = g;
             best_anchor = a;
           }
         }
       }
       if (best_truth < 0) break;
-      match[best_anchor] = best_truth;
-      truth_free[best_truth] = false;
+      matches[best_anchor] = best_truth;
+      anchor_taken[best_anchor] = true;
+      truth_taken[best_truth] = true;
     }
-    for (int64_t a = 0; a < num_anchors; ++a) {
-      float best = 0;
-      int64_t best_truth = match[a];
-      for (int64_t g = 0; g < num_truths && match[a] < 0; ++g) {
-        const float v = value[g * num_anchors + a];
-        if (usable[g] && v >= positive_iou && v > best) {
-          best = v;
-          best_truth = g;
-        }
-      }
-      result[b][a] = best_truth;
-    }
+    result[b].copy_(at::tensor(matches));
   }
   return result;
+}
+
+MatchRules PositiveAt(float iou) {
+  MatchRules rules;
+  rules.positive_iou = rules.negative_iou = iou;
+  return rules;
 }
 
 TEST(SsdMatcher, BothWaysFollowTheRules) {
   at::manual_seed(1);
   for (const auto& [num_anchors, padded] :
        std::vector<std::pair<int64_t, int64_t>>{{1, 3}, {40, 8}, {513, 16}, {1100, 5}, {6, 9}}) {
-    for (const float positive_iou : {0.5f, 0.05f, 1.0f}) {
+    for (const MatchRules& rules : SomeRules()) {
       const Tensor corners = CornersFromCenters(RandomCenters(num_anchors));
-      Truth truth = RandomTruth(3, padded);
-      truth.labels[1].zero_();  // an image without truth
-      const Tensor expected = ReferenceMatch(truth, corners, positive_iou);
-      EXPECT_TRUE(at::equal(MatchOnCpu(truth, corners, positive_iou), expected));
-      EXPECT_TRUE(at::equal(MatchByTensorOps(truth, corners, positive_iou), expected));
+      Truth truth = RandomTruth(4, padded);
+      truth.labels[1].zero_();   // an image without truth
+      truth.ignore[2].fill_(1);  // one with ignored truths alone
+      const Tensor expected = ReferenceMatch(truth, corners, rules);
+      EXPECT_TRUE(at::equal(BipartiteMatchOnCpu(truth, corners, rules), expected));
+      EXPECT_TRUE(at::equal(BipartiteMatchByTensorOps(truth, corners, rules), expected));
     }
   }
 }
@@ -102,9 +79,9 @@ TEST(SsdMatcher, CrowdedTruthsEachGetAnAnchor) {
   truth.boxes.narrow(1, 0, 20).copy_(one.expand({1, 20, 4}));  // and equal ones
   truth.labels = at::ones({1, 60}, at::kLong);
   truth.ignore = at::zeros({1, 60}, at::kBool);
-  const Tensor matches = MatchOnCpu(truth, corners, 0.9f);
-  EXPECT_TRUE(at::equal(matches, ReferenceMatch(truth, corners, 0.9f)));
-  EXPECT_TRUE(at::equal(matches, MatchByTensorOps(truth, corners, 0.9f)));
+  const Tensor matches = BipartiteMatchOnCpu(truth, corners, PositiveAt(0.9f));
+  EXPECT_TRUE(at::equal(matches, ReferenceMatch(truth, corners, PositiveAt(0.9f))));
+  EXPECT_TRUE(at::equal(matches, BipartiteMatchByTensorOps(truth, corners, PositiveAt(0.9f))));
   std::set<int64_t> matched;
   for (int64_t a = 0; a < 2000; ++a) matched.insert(matches[0][a].item<int64_t>());
   for (int64_t g = 0; g < 60; ++g) EXPECT_TRUE(matched.count(g)) << g;
@@ -117,7 +94,7 @@ TEST(SsdMatcher, ThreeHundredTruths) {
   truth.boxes = CornersFromCenters(RandomCenters(600)).view({2, 300, 4});
   truth.labels = at::ones({2, 300}, at::kLong);
   truth.ignore = at::zeros({2, 300}, at::kBool);
-  const Tensor matches = MatchOnCpu(truth, corners, 0.5f);
+  const Tensor matches = BipartiteMatchOnCpu(truth, corners, {});
   for (int64_t b = 0; b < 2; ++b) {
     const Tensor counts = at::bincount(matches[b].masked_select(matches[b] >= 0), {}, 300);
     EXPECT_GE(counts.min().item<int64_t>(), 1);
@@ -132,26 +109,80 @@ TEST(SsdMatcher, AtTheThresholdMatches) {
   truth.boxes = at::tensor({0.0f, 0.0f, 0.5f, 0.5f}).view({1, 1, 4});
   truth.labels = at::ones({1, 1}, at::kLong);
   truth.ignore = at::zeros({1, 1}, at::kBool);
-  EXPECT_TRUE(at::equal(MatchOnCpu(truth, corners, 0.5f), at::zeros({1, 2}, at::kLong)));
-  EXPECT_TRUE(
-      at::equal(MatchOnCpu(truth, corners, 0.51f), at::tensor({0, -1}).view({1, 2}).to(at::kLong)));
+  EXPECT_TRUE(at::equal(BipartiteMatchOnCpu(truth, corners, {}), at::zeros({1, 2}, at::kLong)));
+  EXPECT_TRUE(at::equal(BipartiteMatchOnCpu(truth, corners, PositiveAt(0.51f)),
+                        at::tensor({0, -1}).view({1, 2}).to(at::kLong)));
 }
 
 TEST(SsdMatcher, NoRowsAtAll) {
   const Tensor corners = CornersFromCenters(RandomCenters(7));
   const Truth truth = RandomTruth(2, 0);
   const Tensor expected = at::full({2, 7}, Matcher::kUnmatched, at::kLong);
-  EXPECT_TRUE(at::equal(MatchOnCpu(truth, corners, 0.5f), expected));
-  EXPECT_TRUE(at::equal(MatchByTensorOps(truth, corners, 0.5f), expected));
+  EXPECT_TRUE(at::equal(BipartiteMatchOnCpu(truth, corners, {}), expected));
+  EXPECT_TRUE(at::equal(BipartiteMatchByTensorOps(truth, corners, {}), expected));
+}
+
+// Anchors of IoU 1/4, 1/2 and 1 with a truth, one of IoU 1 with an ignored truth, one over nothing.
+TEST(SsdMatcher, BandsAndIgnoredTruthsTakeAnchorsOut) {
+  Anchors anchors;
+  anchors.boxes = CentersFromCorners(
+      at::tensor({0.0f, 0.0f, 0.25f, 0.25f, 0.0f, 0.0f, 0.25f, 0.5f, 0.0f, 0.0f,
+                  0.5f, 0.5f, 0.5f,  0.5f,  1.0f, 1.0f, 0.5f,  0.0f, 1.0f, 0.25f})
+          .view({5, 4}));
+  anchors.per_level = {5};
+  Truth truth;
+  truth.boxes =
+      at::tensor({0.0f, 0.0f, 0.5f, 0.5f, 0.5f, 0.5f, 1.0f, 1.0f}).view({1, 2, 4}).contiguous();
+  truth.labels = at::ones({1, 2}, at::kLong);
+  truth.ignore = at::tensor({0, 1}).view({1, 2}).to(at::kBool);
+  const auto match = [&](const std::string& options) {
+    MatcherConfig config;
+    EXPECT_TRUE(ParseTextProto("ssd {" + options + "}", "test", config).ok());
+    const auto matcher = MatcherRegistry::Get().Create(config, {});
+    EXPECT_TRUE(matcher.ok()) << matcher.status();
+    const Tensor matches = (*matcher)->Match(truth, anchors)[0];
+    return std::vector<int64_t>(matches.const_data_ptr<int64_t>(),
+                                matches.const_data_ptr<int64_t>() + 5);
+  };
+  using Matches = std::vector<int64_t>;
+  EXPECT_EQ(match(""), (Matches{-1, 0, 0, -1, -1}));
+  EXPECT_EQ(match("positive_iou: 0.75"), (Matches{-1, -1, 0, -1, -1}));
+  EXPECT_EQ(match("positive_iou: 0.75 negative_iou: 0.5"), (Matches{-1, -2, 0, -1, -1}));
+  EXPECT_EQ(match("positive_iou: 0.75 negative_iou: 0.25"), (Matches{-2, -2, 0, -1, -1}));
+  EXPECT_EQ(match("ignore_overlap: 1"), (Matches{-1, 0, 0, -2, -1}));
+  // An ignored truth over a matched anchor does not take it.
+  truth.boxes[0][1].copy_(at::tensor({0.0f, 0.0f, 0.5f, 0.5f}));
+  EXPECT_EQ(match("ignore_overlap: 0.25"), (Matches{-2, 0, 0, -1, -1}));
+}
+
+TEST(SsdMatcher, AnchorsAcrossTheBorderTakeNoPart) {
+  Anchors anchors;
+  anchors.boxes = CentersFromCorners(at::tensor({-0.1f, 0.0f, 0.5f, 0.5f,    // across
+                                                 0.0f, 0.0f, 0.5f, 0.5f,     // at it
+                                                 0.6f, 0.75f, 0.9f, 1.01f})  // across
+                                         .view({3, 4}));
+  anchors.per_level = {3};
+  Truth truth;
+  truth.boxes =
+      at::tensor({-0.1f, 0.0f, 0.5f, 0.5f, 0.6f, 0.75f, 0.9f, 1.01f}).view({1, 2, 4}).contiguous();
+  truth.labels = at::ones({1, 2}, at::kLong);
+  truth.ignore = at::zeros({1, 2}, at::kBool);
+  MatcherConfig config;
+  ASSERT_TRUE(ParseTextProto("ssd { ignore_cross_border: true }", "test", config).ok());
+  const auto matcher = *MatcherRegistry::Get().Create(config, {});
+  EXPECT_TRUE(at::equal(matcher->Match(truth, anchors)[0], at::tensor({-2, 0, -2}).to(at::kLong)));
 }
 
 TEST(SsdMatcher, BadOptionsNameTheField) {
-  for (const char* options : {"positive_iou: 0", "positive_iou: 1.1", "positive_iou: nan"}) {
+  for (const char* option : {"positive_iou: 0", "positive_iou: 1.1", "positive_iou: nan",
+                             "negative_iou: 0", "negative_iou: 0.6", "negative_iou: nan",
+                             "ignore_overlap: 0", "ignore_overlap: 2", "ignore_overlap: nan"}) {
     MatcherConfig config;
-    ASSERT_TRUE(ParseTextProto(std::string("ssd {") + options + "}", "test", config).ok());
+    ASSERT_TRUE(ParseTextProto(std::string("ssd {") + option + "}", "test", config).ok());
     const absl::Status status = MatcherRegistry::Get().Create(config, {}).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
-    EXPECT_NE(status.message().find("matcher.ssd.positive_iou"), std::string::npos) << status;
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << option;
+    EXPECT_NE(status.message().find(std::string("matcher.ssd.") + option), std::string::npos)
+        << status;
   }
 }
 

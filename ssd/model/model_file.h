@@ -37,7 +37,9 @@ absl::Status SaveModel(const std::string& path, const SsdDetector& detector, con
 // DataLoss when tensors are missing or do not fit the config.
 absl::StatusOr<SavedModel> LoadModel(const std::string& path);
 
-// Copies a model file's weights into a detector built from another config, on any device.
+// Copies a model file's weights into a detector built from another config, on any device: all of
+// them, name by name. (For other classes, parts, and other projects' files:
+// ssd/weights/load_weights.h.)
 // \error as LoadModel, but InvalidArgument, naming the first tensors at fault, when the weights do
 // not fit the detector, which is then unchanged.
 absl::Status LoadWeights(const std::string& path, SsdDetector& detector);

@@ -37,9 +37,15 @@ bool IsPointwise(absl::string_view operation) {
       "contiguous",  "div",         "div_",       "dropout",  "gelu",      "group_norm",
       "hardsigmoid", "hardswish",   "hardswish_", "hardtanh", "hardtanh_", "layer_norm",
       "leaky_relu",  "leaky_relu_", "mul",        "mul_",     "relu",      "relu_",
-      "relu6",       "relu6_",      "sigmoid",    "silu",     "silu_",     "sub",
-      "sub_",        "to",          "flip"};
+      "relu6",       "relu6_",      "rsqrt",      "sigmoid",  "silu",      "silu_",
+      "square",      "sub",         "sub_",       "to",       "flip"};
   return operations->count(std::string(operation)) > 0;
+}
+
+// Whether the operation adds up the channels of each cell, as an L2 norm does.
+bool IsSumOverChannels(absl::string_view operation, c10::ArrayRef<const c10::IValue> inputs) {
+  return operation == "sum" && inputs.size() > 1 && inputs[1].isIntList() &&
+         inputs[1].toIntVector() == std::vector<int64_t>{1};
 }
 
 // An operation between its start and its end.
@@ -47,6 +53,7 @@ struct Pending : public at::ObserverContext {
   LayerSummary layer;
   bool top_level = false;  // not a part of another one
   bool listed = false;
+  bool is_view = false;
   int64_t weights_per_output = 0;
   std::optional<Field> field;
 };
@@ -141,6 +148,7 @@ class Recorder {
     if (has_unknown_map) field = std::nullopt;
 
     pending.layer.type = operation;
+    pending.is_view = operation == "view";
     if (IsConvolution(operation)) {
       const Tensor& weight = inputs[1].toTensor();
       pending.weights_per_output = weight.numel() / weight.size(0);
@@ -161,7 +169,7 @@ class Recorder {
             absl::StartsWith(operation, "max") ? inputs[4].toIntVector() : std::vector<int64_t>{1};
         Slide(kernel, stride.empty() ? kernel : stride, dilation, pending, field);
       }
-    } else if (!IsPointwise(operation)) {
+    } else if (!IsPointwise(operation) && !IsSumOverChannels(operation, inputs)) {
       field = std::nullopt;
     }
     pending.field = field;
@@ -189,6 +197,12 @@ class Recorder {
     if (pending.field) SetField(output, *pending.field);
     if (!pending.listed) return;
     LayerSummary& layer = pending.layer;
+    if (pending.is_view) {
+      // A parameter in another shape is still that parameter, of the layer that will use it.
+      owners_[output.unsafeGetTensorImpl()] = {layer.name, layer.parameters};
+      alive_.push_back(output);
+      return;
+    }
     layer.output_shape.assign(output.sizes().begin() + (output.dim() > 0), output.sizes().end());
     layer.multiply_adds = output.numel() * pending.weights_per_output;
     if (pending.field) layer.receptive_field = pending.field->size;

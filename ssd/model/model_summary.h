@@ -15,7 +15,7 @@ struct LayerSummary {
   std::string name;  // the module's, as its parameters begin ("backbone.layer1.0.conv1")
   std::string type;  // with what tells it from its kind: "conv2d 3x3/2", "batch_norm"
   std::vector<int64_t> output_shape;  // without the batch
-  int64_t parameters = 0;             // that training changes; counted where they are first used
+  int64_t parameters = 0;             // frozen ones too; counted where they are first used
   // Products summed up by a convolution or matrix product, biases left out; 0 for all else. This is
   // what torchvision and most papers publish as FLOPs; counted as two operations each it is twice
   // that.

@@ -1,13 +1,19 @@
 #include "ssd/model/multibox_head.h"
 
 #include <ATen/ops/cat.h>
+#include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
+
+#include <cmath>
 
 #include "ssd/core/logging.h"
 #include "ssd/layers/convolution.h"
 
 namespace ssd {
 namespace {
+
+// Of a separable head's initial weights.
+constexpr double kStandardDeviation = 0.03;
 
 // [B, shapes * values, h, w] to [B, h * w * shapes, values].
 Tensor ByAnchor(const Tensor& map, int64_t values) {
@@ -16,38 +22,87 @@ Tensor ByAnchor(const Tensor& map, int64_t values) {
 
 }  // namespace
 
+int64_t MultiboxHead::LogitsPerAnchor(const HeadConfig& config, int64_t num_classes) {
+  return config.activation() == HeadConfig::SIGMOID ? num_classes : num_classes + 1;
+}
+
 MultiboxHead::MultiboxHead(absl::Span<const FeatureSpec> levels,
-                           absl::Span<const int64_t> anchors_per_cell, int64_t num_logits,
-                           int64_t kernel)
-    : num_logits_(num_logits) {
+                           absl::Span<const int64_t> anchors_per_cell, int64_t num_classes,
+                           const HeadConfig& config)
+    : num_logits_(LogitsPerAnchor(config, num_classes)), num_levels_(levels.size()) {
   CHECK(!levels.empty());
   CHECK_EQ(levels.size(), anchors_per_cell.size());
-  CHECK_GT(num_logits, 0);
-  CHECK_EQ(kernel % 2, 1);
-  const auto add_convolutions = [&](const char* name, int64_t values) {
-    torch::nn::ModuleList list;
-    std::vector<torch::nn::Conv2d> convolutions;
-    for (size_t i = 0; i < levels.size(); ++i) {
-      CHECK_GT(anchors_per_cell[i], 0) << "level " << i + 1;
-      convolutions.push_back(MakeConvolution(levels[i].channels, anchors_per_cell[i] * values,
-                                             {kernel, 1, kernel / 2, 1}, /*bias=*/true));
-      InitXavierUniform(*convolutions.back());
-      list->push_back(convolutions.back());
+  CHECK_GT(num_classes, 0);
+  CHECK_EQ(config.kernel() % 2, 1);
+  CHECK(!(config.shared() && config.separable()));
+  box_codes_ = AddPredictors("box_codes", levels, anchors_per_cell, 4, config);
+  class_logits_ = AddPredictors("class_logits", levels, anchors_per_cell, num_logits_, config);
+  if (!config.has_prior_probability()) return;
+  // sigmoid(-log((1 - p) / p)) = p.
+  const double prior = config.prior_probability();
+  for (const Predictor& predictor : class_logits_) {
+    torch::nn::init::constant_(predictor.convolution->bias, -std::log((1 - prior) / prior));
+  }
+}
+
+std::vector<MultiboxHead::Predictor> MultiboxHead::AddPredictors(
+    const std::string& name, absl::Span<const FeatureSpec> levels,
+    absl::Span<const int64_t> anchors_per_cell, int64_t values, const HeadConfig& config) {
+  const int64_t kernel = config.kernel();
+  const Window window = {kernel, 1, kernel / 2, 1};
+  torch::nn::ModuleList list;
+  std::vector<Predictor> predictors;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    CHECK_GT(anchors_per_cell[i], 0) << "level " << i + 1;
+    if (config.shared() && i > 0) {
+      CHECK_EQ(levels[i].channels, levels[0].channels);
+      CHECK_EQ(anchors_per_cell[i], anchors_per_cell[0]);
+      continue;
     }
-    register_module(name, list);
-    return convolutions;
-  };
-  box_codes_ = add_convolutions("box_codes", 4);
-  class_logits_ = add_convolutions("class_logits", num_logits);
+    const int64_t channels = levels[i].channels;
+    const int64_t out_channels = anchors_per_cell[i] * values;
+    if (!config.separable()) {
+      Predictor predictor = {nullptr,
+                             MakeConvolution(channels, out_channels, window, /*bias=*/true)};
+      InitXavierUniform(*predictor.convolution);
+      list->push_back(predictor.convolution);
+      predictors.push_back(predictor);
+      continue;
+    }
+    ConvolutionBlock::Options depthwise;
+    depthwise.in_channels = channels;
+    depthwise.out_channels = channels;
+    depthwise.window = window;
+    depthwise.groups = channels;
+    depthwise.activation = Activation::kRelu6;
+    depthwise.norm_constants = {config.norm_epsilon(), config.norm_momentum()};
+    depthwise.initial_standard_deviation = kStandardDeviation;
+    Predictor predictor = {std::make_shared<ConvolutionBlock>(depthwise),
+                           MakeConvolution(channels, out_channels, Window(), /*bias=*/true)};
+    InitNormal(*predictor.convolution, kStandardDeviation);
+    const auto both = std::make_shared<torch::nn::Module>();
+    both->register_module("0", predictor.depthwise);
+    both->register_module("1", predictor.convolution);
+    list->push_back(both);
+    predictors.push_back(predictor);
+  }
+  register_module(name, list);
+  return predictors;
 }
 
 Predictions MultiboxHead::Forward(const std::vector<Tensor>& maps) {
-  CHECK_EQ(maps.size(), box_codes_.size());
+  CHECK_EQ(maps.size(), num_levels_);
+  const auto predict = [&maps](std::vector<Predictor>& predictors, size_t level, int64_t values) {
+    Predictor& predictor = predictors[predictors.size() == 1 ? 0 : level];
+    const Tensor map =
+        predictor.depthwise == nullptr ? maps[level] : predictor.depthwise->Forward(maps[level]);
+    return ByAnchor(predictor.convolution->forward(map), values);
+  };
   std::vector<Tensor> box_codes;
   std::vector<Tensor> class_logits;
   for (size_t i = 0; i < maps.size(); ++i) {
-    box_codes.push_back(ByAnchor(box_codes_[i]->forward(maps[i]), 4));
-    class_logits.push_back(ByAnchor(class_logits_[i]->forward(maps[i]), num_logits_));
+    box_codes.push_back(predict(box_codes_, i, 4));
+    class_logits.push_back(predict(class_logits_, i, num_logits_));
   }
   return {at::cat(box_codes, 1), at::cat(class_logits, 1)};
 }

@@ -1,6 +1,8 @@
 #include "ssd/model/ssd_detector.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 
 #include <cmath>
@@ -43,6 +45,32 @@ absl::Status Check(bool valid, absl::string_view field, double value, absl::stri
   return absl::InvalidArgumentError(absl::StrCat("model.", field, ": ", value, " must be ", rule));
 }
 
+absl::Status ValidateHead(const HeadConfig& head) {
+  const int kernel = head.kernel();
+  SSD_RETURN_IF_ERROR(Check(kernel > 0 && kernel % 2 == 1 && kernel <= kMaxInputSize, "head.kernel",
+                            kernel, "odd and > 0"));
+  const double prior = head.prior_probability();
+  if (head.has_prior_probability()) {
+    SSD_RETURN_IF_ERROR(
+        Check(prior > 0 && prior < 1, "head.prior_probability", prior, "in (0, 1)"));
+    if (head.activation() != HeadConfig::SIGMOID) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model.head.prior_probability: ", prior,
+                       " is of head.activation: SIGMOID only; set that or leave this out"));
+    }
+  }
+  SSD_RETURN_IF_ERROR(
+      Check(head.norm_epsilon() > 0, "head.norm_epsilon", head.norm_epsilon(), "> 0"));
+  SSD_RETURN_IF_ERROR(Check(head.norm_momentum() > 0 && head.norm_momentum() <= 1,
+                            "head.norm_momentum", head.norm_momentum(), "in (0, 1]"));
+  if (head.shared() && head.separable()) {
+    return absl::InvalidArgumentError(
+        "model.head.shared: true does not go with head.separable: true, whose norms differ by "
+        "level; set one of them to false");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Validate(const ModelConfig& config) {
   const InputConfig& input = config.input();
   const auto valid_size = [](int size) { return size > 0 && size <= kMaxInputSize; };
@@ -64,9 +92,31 @@ absl::Status Validate(const ModelConfig& config) {
   for (const float value : input.std()) {
     SSD_RETURN_IF_ERROR(Check(value > 0, "input.std", value, "> 0"));
   }
-  const int kernel = config.head().kernel();
-  return Check(kernel > 0 && kernel % 2 == 1 && kernel <= kMaxInputSize, "head.kernel", kernel,
-               "odd and > 0");
+  return ValidateHead(config.head());
+}
+
+// The first level, from 1, whose map has no cells; 0: there is none.
+size_t EmptyLevel(const std::vector<FeatureSpec>& levels) {
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (levels[i].height <= 0 || levels[i].width <= 0) return i + 1;
+  }
+  return 0;
+}
+
+// Shared convolutions need levels alike.
+absl::Status CheckShared(const HeadConfig& head, const std::vector<FeatureSpec>& levels,
+                         const std::vector<int64_t>& anchors_per_cell) {
+  for (size_t i = 1; head.shared() && i < levels.size(); ++i) {
+    if (levels[i].channels == levels[0].channels && anchors_per_cell[i] == anchors_per_cell[0]) {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.head.shared: true needs levels alike, but level 1 has ", levels[0].channels,
+        " channels and ", anchors_per_cell[0], " anchors a cell, level ", i + 1, " has ",
+        levels[i].channels, " and ", anchors_per_cell[i],
+        "; choose another neck or anchor_generator, or shared: false"));
+  }
+  return absl::OkStatus();
 }
 
 Tensor PerChannel(const google::protobuf::RepeatedField<float>& values) {
@@ -95,21 +145,23 @@ absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConf
       InModel("neck", NeckRegistry::Get().Create(resolved.neck(), {features, num_levels})));
   detector->levels_ = detector->neck_->OutputSpecs(features);
   CHECK_EQ(static_cast<int64_t>(detector->levels_.size()), num_levels);
-  for (size_t i = 0; i < detector->levels_.size(); ++i) {
-    if (detector->levels_[i].height <= 0 || detector->levels_[i].width <= 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model.num_levels: ", num_levels, " is too large for an input of ", input.height, "x",
-          input.width, ": level ", i + 1, " has no cells; use at most ", i, ", or a larger input"));
-    }
+  if (const size_t empty = EmptyLevel(detector->levels_); empty > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("model.num_levels: ", num_levels, " is too large for an input of ",
+                     input.height, "x", input.width, ": level ", empty,
+                     " has no cells; use at most ", empty - 1, ", or a larger input"));
   }
 
-  SSD_ASSIGN_OR_RETURN(const std::unique_ptr<AnchorGenerator> anchor_generator,
+  SSD_ASSIGN_OR_RETURN(detector->anchor_generator_,
                        InModel("anchor_generator", AnchorGeneratorRegistry::Get().Create(
                                                        resolved.anchor_generator(), {num_levels})));
-  detector->anchors_per_cell_ = anchor_generator->AnchorsPerCell();
-  detector->anchors_ = anchor_generator->Generate(detector->levels_, input);
+  detector->anchors_per_cell_ = detector->anchor_generator_->AnchorsPerCell();
+  SSD_ASSIGN_OR_RETURN(
+      detector->anchors_,
+      InModel("anchor_generator", detector->anchor_generator_->Generate(detector->levels_, input)));
+  SSD_RETURN_IF_ERROR(CheckShared(resolved.head(), detector->levels_, detector->anchors_per_cell_));
   detector->head_ = std::make_shared<MultiboxHead>(detector->levels_, detector->anchors_per_cell_,
-                                                   num_classes + 1, resolved.head().kernel());
+                                                   num_classes, resolved.head());
   for (size_t i = 0; i < detector->levels_.size(); ++i) {
     const FeatureSpec& level = detector->levels_[i];
     CHECK_EQ(detector->anchors_.per_level[i],
@@ -120,11 +172,14 @@ absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConf
                        InModel("matcher", MatcherRegistry::Get().Create(resolved.matcher(), {})));
   SSD_ASSIGN_OR_RETURN(detector->box_coder_, InModel("box_coder", BoxCoderRegistry::Get().Create(
                                                                       resolved.box_coder(), {})));
-  SSD_ASSIGN_OR_RETURN(detector->loss_,
-                       InModel("loss", LossRegistry::Get().Create(resolved.loss(), {num_classes})));
-  SSD_ASSIGN_OR_RETURN(detector->post_processor_,
-                       InModel("post_processor", PostProcessorRegistry::Get().Create(
-                                                     resolved.post_processor(), {num_classes})));
+  const bool sigmoid = resolved.head().activation() == HeadConfig::SIGMOID;
+  SSD_ASSIGN_OR_RETURN(
+      detector->loss_,
+      InModel("loss", LossRegistry::Get().Create(resolved.loss(), {num_classes, sigmoid})));
+  SSD_ASSIGN_OR_RETURN(
+      detector->post_processor_,
+      InModel("post_processor", PostProcessorRegistry::Get().Create(resolved.post_processor(),
+                                                                    {num_classes, sigmoid})));
   detector->mean_ = PerChannel(resolved.input().mean());
   detector->std_ = PerChannel(resolved.input().std());
 
@@ -140,10 +195,35 @@ Predictions SsdDetector::Forward(const Tensor& images) {
         images.size(3) == input.width)
       << "images of " << images.sizes() << " for an input of " << input.height << "x"
       << input.width;
+  return ForwardAnySize(images);
+}
+
+Predictions SsdDetector::ForwardAnySize(const Tensor& images) {
   const bool bgr = config_.input().channel_order() == InputConfig::BGR;
   const Tensor ordered = bgr ? images.flip({1}) : images;
   const Tensor normalized = ordered.to(at::kFloat).sub(mean_).div_(std_);
   return head_->Forward(neck_->Forward(backbone_->Forward(normalized)));
+}
+
+absl::StatusOr<Anchors> SsdDetector::AnchorsAt(ImageSize size) const {
+  CHECK(size.height > 0 && size.width > 0);
+  const std::vector<FeatureSpec> levels = neck_->OutputSpecs(backbone_->OutputSpecs(size));
+  if (const size_t empty = EmptyLevel(levels); empty > 0) {
+    return absl::InvalidArgumentError(absl::StrCat("level ", empty, " has no cells in an input of ",
+                                                   size.height, "x", size.width,
+                                                   "; use a larger one"));
+  }
+  // Options in pixels and options in shares of the network's own input: given that input's size,
+  // the generator yields boxes of both in its units. Centres are those of the cells of `size`.
+  const ImageSize input = input_size();
+  SSD_ASSIGN_OR_RETURN(const Anchors centers, anchor_generator_->Generate(levels, size));
+  SSD_ASSIGN_OR_RETURN(Anchors anchors, anchor_generator_->Generate(levels, input));
+  const Tensor shrink =
+      at::tensor({static_cast<float>(input.width) / static_cast<float>(size.width),
+                  static_cast<float>(input.height) / static_cast<float>(size.height)});
+  anchors.boxes = at::cat({centers.boxes.slice(1, 0, 2), anchors.boxes.slice(1, 2, 4) * shrink}, 1)
+                      .to(anchors_.boxes.device());
+  return anchors;
 }
 
 Targets SsdDetector::AssignTargets(const Truth& truth) const {

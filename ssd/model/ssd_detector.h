@@ -39,6 +39,16 @@ class SsdDetector : public torch::nn::Module {
   // flow on values.
   Predictions Forward(const Tensor& images);
 
+  // The same for images [B, 3, H, W] of any type and of a size that AnchorsAt accepts.
+  Predictions ForwardAnySize(const Tensor& images);
+
+  // The anchors of what ForwardAnySize says about images of `size`, on the module's device. The
+  // layers see pixels, so each anchor keeps its size in pixels, about the centre that its cell has
+  // in this size: a smaller share of a larger image. For input_size() they are anchors(). (Those
+  // that `clip: CORNERS` cuts at the border have about the size they should have.)
+  // \error InvalidArgument if a level would have no cells, or as AnchorGenerator::Generate.
+  absl::StatusOr<Anchors> AnchorsAt(ImageSize size) const;
+
   // Matching, encoding and the loss. predictions from Forward; truth on the same device. The loss
   // is float32 whatever the predictions are.
   Losses ComputeLosses(const Predictions& predictions, const Truth& truth,
@@ -60,6 +70,7 @@ class SsdDetector : public torch::nn::Module {
   const std::vector<int64_t>& anchors_per_cell() const { return anchors_per_cell_; }
   const Matcher& matcher() const { return *matcher_; }
   const BoxCoder& box_coder() const { return *box_coder_; }
+  const PostProcessor& post_processor() const { return *post_processor_; }
   Backbone& backbone() { return *backbone_; }
   Neck& neck() { return *neck_; }
   MultiboxHead& head() { return *head_; }
@@ -81,6 +92,7 @@ class SsdDetector : public torch::nn::Module {
   std::shared_ptr<Neck> neck_;
   std::shared_ptr<MultiboxHead> head_;
   std::vector<FeatureSpec> levels_;
+  std::unique_ptr<AnchorGenerator> anchor_generator_;
   std::vector<int64_t> anchors_per_cell_;
   Anchors anchors_;
   Tensor mean_;  // [1, 3, 1, 1] f32, in channel_order

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -263,10 +264,15 @@ absl::StatusOr<TensorArchiveReader> TensorArchiveReader::Open(const std::string&
                                                    content->index.version(),
                                                    ", this program reads up to ", kVersion, ")"));
   }
+  // A record that several tensors share, or that they overlap in, would make a small file large.
+  std::set<absl::string_view> records;
+  uint64_t unclaimed = file_size;
   for (const auto& entry : content->index.tensor()) {
     if (ToScalarType(entry.data_type()) == at::ScalarType::Undefined) return corrupt;
     const int64_t bytes = ByteSize(entry);
-    if (bytes < 0 || static_cast<uint64_t>(bytes) > file_size) return corrupt;
+    if (bytes < 0 || static_cast<uint64_t>(bytes) > unclaimed) return corrupt;
+    unclaimed -= static_cast<uint64_t>(bytes);
+    if (bytes > 0 && !records.insert(entry.record()).second) return corrupt;
     if (!content->tensors.emplace(entry.name(), &entry).second) return corrupt;
   }
   for (const auto& entry : content->index.text()) content->texts.emplace(entry.name(), &entry);

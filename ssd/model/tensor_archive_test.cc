@@ -1,15 +1,19 @@
 #include "ssd/model/tensor_archive.h"
 
 #include <ATen/ATen.h>
+#include <caffe2/serialize/inline_container.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <zlib.h>
 
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "ssd/core/file.h"
+#include "ssd/model/tensor_archive.pb.h"
 
 namespace ssd {
 namespace {
@@ -119,6 +123,50 @@ TEST(TensorArchiveTest, EveryCutAndEveryFlippedByteIsNoticedOrHarmless) {
     damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
     check(damaged);
   }
+}
+
+// Opens an archive of three records of 4,000 bytes, and of a tensor for each of `records`.
+absl::Status OpenWithRecords(const std::vector<std::string>& records) {
+  const std::string path = TestPath("shared.pt");
+  TensorArchiveIndex index;
+  index.set_version(1);
+  for (const std::string& record : records) {
+    TensorArchiveIndex::Entry& entry = *index.add_tensor();
+    entry.set_name("of " + record + std::to_string(index.tensor_size()));
+    entry.set_data_type(TensorArchiveIndex::UINT8);
+    entry.add_shape(4000);
+    entry.set_record(record);
+  }
+  std::string serialized = index.SerializeAsString();
+  const auto checksum = static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const Bytef*>(serialized.data()), serialized.size()));
+  for (int shift = 0; shift < 32; shift += 8) {
+    serialized.push_back(static_cast<char>(checksum >> shift & 0xff));
+  }
+  std::string content;
+  {
+    caffe2::serialize::PyTorchStreamWriter zip([&content](const void* data, size_t size) {
+      content.append(static_cast<const char*>(data), size);
+      return size;
+    });
+    const std::string values(4000, 'v');
+    for (const char* const name : {"data/0", "data/1", "data/2"}) {
+      zip.writeRecord(name, values.data(), values.size());
+    }
+    zip.writeRecord("index", serialized.data(), serialized.size());
+    zip.writeEndOfFile();
+  }
+  const absl::Status written = WriteFileAtomically(path, content);
+  EXPECT_TRUE(written.ok()) << written;
+  return TensorArchiveReader::Open(path).status();
+}
+
+TEST(TensorArchiveTest, TensorsDoNotShareTheirBytes) {
+  EXPECT_TRUE(OpenWithRecords({"data/0", "data/1", "data/2"}).ok());
+  EXPECT_EQ(OpenWithRecords({"data/0", "data/1", "data/0"}).code(), absl::StatusCode::kDataLoss);
+  // More bytes than the file has.
+  EXPECT_EQ(OpenWithRecords({"data/0", "data/1", "data/2", "data/3", "data/4"}).code(),
+            absl::StatusCode::kDataLoss);
 }
 
 TEST(TensorArchiveTest, AFailedWriteLeavesTheOldFileAndNothingElse) {

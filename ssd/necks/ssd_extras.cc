@@ -3,22 +3,24 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ssd/core/logging.h"
+#include "ssd/core/status_macros.h"
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/norm.h"
 #include "ssd/layers/window.h"
+#include "ssd/necks/extra_levels.h"
 #include "ssd/necks/neck.h"
 
 namespace ssd {
 namespace {
 
 // The paper's output channels for SSD300: conv8_2; conv9_2, conv10_2 and conv11_2.
-constexpr int64_t kPaperChannels[] = {512, 256};
+const std::vector<int64_t>& PaperChannels() {
+  static const auto* const channels = new std::vector<int64_t>{512, 256};
+  return *channels;
+}
 
 std::optional<NormKind> KindOf(SsdExtrasOptions::Norm norm) {
   switch (norm) {
@@ -32,44 +34,24 @@ std::optional<NormKind> KindOf(SsdExtrasOptions::Norm norm) {
   return std::nullopt;
 }
 
-// The 3x3 window of an extra layer over a map of `height` x `width`. It halves the map, as the
-// paper's conv8_2 and conv9_2, but for the paper's last steps 5 -> 3 -> 1, conv10_2 and conv11_2,
-// which leave the border out instead. nullopt when the map cannot shrink any more.
-std::optional<Window> ShrinkingWindow(int64_t height, int64_t width) {
-  const int64_t shorter = std::min(height, width);
-  if (shorter <= 1) return std::nullopt;
-  if (shorter == 3 || shorter == 5) return Window{3, 1, 0, 1};
-  return Window{3, 2, 1, 1};
-}
-
-// What one extra layer is made of.
-struct ExtraOptions {
-  int64_t in_channels;
-  int64_t mid_channels;
-  int64_t out_channels;
-  Window window;
-  std::optional<NormKind> norm;
-};
-
 // 1x1 convolution, 3x3 convolution, each with its norm, if any, and ReLU.
-class ExtraLayer final : public torch::nn::Module {
+class SsdExtra final : public ExtraLevel {
  public:
-  explicit ExtraLayer(const ExtraOptions& options)
-      : window_(options.window),
-        out_channels_(options.out_channels),
-        conv1_(register_module("conv1",
-                               MakeConvolution(options.in_channels, options.mid_channels, Window(),
-                                               /*bias=*/!options.norm))),
-        conv2_(register_module("conv2", MakeConvolution(options.mid_channels, options.out_channels,
-                                                        window_, /*bias=*/!options.norm))) {
+  SsdExtra(const ExtraLevelShape& shape, std::optional<NormKind> norm)
+      : window_(shape.window),
+        out_channels_(shape.out_channels),
+        conv1_(register_module("conv1", MakeConvolution(shape.in_channels, shape.mid_channels,
+                                                        Window(), /*bias=*/!norm))),
+        conv2_(register_module("conv2", MakeConvolution(shape.mid_channels, shape.out_channels,
+                                                        window_, /*bias=*/!norm))) {
     InitXavierUniform(*conv1_);
     InitXavierUniform(*conv2_);
-    if (!options.norm) return;
-    norm1_ = register_module("bn1", std::make_shared<Norm>(*options.norm, options.mid_channels));
-    norm2_ = register_module("bn2", std::make_shared<Norm>(*options.norm, options.out_channels));
+    if (!norm) return;
+    norm1_ = register_module("bn1", std::make_shared<Norm>(*norm, shape.mid_channels));
+    norm2_ = register_module("bn2", std::make_shared<Norm>(*norm, shape.out_channels));
   }
 
-  Tensor Forward(const Tensor& input) {
+  Tensor Forward(const Tensor& input) override {
     Tensor map = conv1_->forward(input);
     if (norm1_ != nullptr) map = norm1_->Forward(map);
     map = conv2_->forward(map.relu_());
@@ -77,7 +59,7 @@ class ExtraLayer final : public torch::nn::Module {
     return map.relu_();
   }
 
-  FeatureSpec OutputSpec(const FeatureSpec& input) const {
+  FeatureSpec OutputSpec(const FeatureSpec& input) const override {
     return MoveWindow(window_, input, out_channels_);
   }
 
@@ -91,100 +73,81 @@ class ExtraLayer final : public torch::nn::Module {
 };
 
 // SSD's extra feature layers (Liu et al., arXiv:1512.02325, figure 2): `neck { ssd_extras {} }`.
-// Maps of 38, 19 and 10 cells get three more of 5, 3 and 1. The strides are chosen once, for the
-// inputs it is made for. Its layers are called 0, 1, ..., and in them conv1, bn1, conv2, bn2.
-class SsdExtras final : public Neck {
+// Maps of 38, 19 and 10 cells get three more of 5, 3 and 1. SSD512's, for maps of 64 and 32 cells:
+// `neck { ssd_extras { window {} window {} window {} window {} window { kernel: 4 stride: 1 } } }`.
+// The layers of an extra level are called conv1, bn1, conv2, bn2.
+class SsdExtras final : public ExtraLevels {
  public:
   static absl::StatusOr<std::unique_ptr<Neck>> Create(const SsdExtrasOptions& options,
                                                       const NeckContext& context) {
-    CHECK(!context.inputs.empty());
-    CHECK_GT(context.num_levels, 0);
-    for (const int64_t channels : options.channels()) {
-      SSD_RETURN_IF_ERROR(CheckChannels("channels", channels, options.norm()));
+    for (int i = 0; i < options.window_size(); ++i) {
+      SSD_RETURN_IF_ERROR(CheckWindow(options.window(i), i));
     }
-    for (const int64_t channels : options.mid_channels()) {
-      SSD_RETURN_IF_ERROR(CheckChannels("mid_channels", channels, options.norm()));
+    const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
+    const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
+                                            options.mid_channels().end());
+    const size_t kept = KeptMaps(context);
+    const auto choose_window = [&](const FeatureSpec& spec, size_t i) {
+      return options.window().empty() ? ByMap(spec, kept + i, context.num_levels)
+                                      : AsGiven(options, spec, kept + i, i);
+    };
+    SSD_ASSIGN_OR_RETURN(
+        const std::vector<ExtraLevelShape> shapes,
+        PlanExtraLevels(context, "ssd_extras", channels.empty() ? PaperChannels() : channels,
+                        mid_channels, choose_window));
+    const std::optional<NormKind> norm = KindOf(options.norm());
+    std::vector<std::shared_ptr<ExtraLevel>> levels;
+    for (const ExtraLevelShape& shape : shapes) {
+      SSD_RETURN_IF_ERROR(CheckNorm("channels", shape.out_channels, norm));
+      SSD_RETURN_IF_ERROR(CheckNorm("mid_channels", shape.mid_channels, norm));
+      levels.push_back(std::make_shared<SsdExtra>(shape, norm));
     }
-
-    const size_t num_levels = static_cast<size_t>(context.num_levels);
-    const size_t kept = std::min(num_levels, context.inputs.size());
-    for (size_t i = 0; i < kept; ++i) {
-      if (context.inputs[i].height <= 0 || context.inputs[i].width <= 0) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "input: the image is too small: the backbone's map ", i + 1, " has no cells"));
-      }
-    }
-    std::vector<ExtraOptions> extras;
-    FeatureSpec spec = context.inputs[kept - 1];
-    for (size_t i = 0; kept + i < num_levels; ++i) {
-      const std::optional<Window> window = ShrinkingWindow(spec.height, spec.width);
-      if (!window) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("num_levels: ", num_levels, " is too large for this input: level ",
-                         kept + i, " is ", spec.height, "x", spec.width,
-                         " cells already; use at most ", kept + i, ", or a larger input"));
-      }
-      const int64_t out_channels = OutChannels(options, i);
-      const int64_t mid_channels = MidChannels(options, i);
-      // Halved channels were not checked above.
-      SSD_RETURN_IF_ERROR(CheckChannels("mid_channels", mid_channels, options.norm()));
-      extras.push_back(
-          {spec.channels, mid_channels, out_channels, *window, KindOf(options.norm())});
-      spec = MoveWindow(*window, spec, out_channels);
-    }
-    return std::make_unique<SsdExtras>(kept, extras);
+    return std::make_unique<SsdExtras>(kept, levels);
   }
 
-  SsdExtras(size_t kept, const std::vector<ExtraOptions>& extras) : kept_(kept) {
-    for (size_t i = 0; i < extras.size(); ++i) {
-      extras_.push_back(register_module(absl::StrCat(i), std::make_shared<ExtraLayer>(extras[i])));
-    }
-  }
-
-  std::vector<Tensor> Forward(std::vector<Tensor> features) override {
-    CHECK_GE(features.size(), kept_);
-    features.resize(kept_);
-    for (const auto& extra : extras_) features.push_back(extra->Forward(features.back()));
-    return features;
-  }
-
-  std::vector<FeatureSpec> OutputSpecs(absl::Span<const FeatureSpec> inputs) const override {
-    CHECK_GE(inputs.size(), kept_);
-    std::vector<FeatureSpec> specs(inputs.begin(), inputs.begin() + kept_);
-    for (const auto& extra : extras_) specs.push_back(extra->OutputSpec(specs.back()));
-    return specs;
-  }
+  using ExtraLevels::ExtraLevels;
 
  private:
-  static int64_t OutChannels(const SsdExtrasOptions& options, size_t i) {
-    if (options.channels().empty()) {
-      return kPaperChannels[std::min(i, std::size(kPaperChannels) - 1)];
-    }
-    return options.channels(std::min(static_cast<int>(i), options.channels_size() - 1));
+  // Halves the map, as the paper's conv8_2 and conv9_2, but for the paper's last steps 5 -> 3 -> 1,
+  // conv10_2 and conv11_2, which leave the border out instead.
+  static absl::StatusOr<Window> ByMap(const FeatureSpec& spec, size_t level, int64_t num_levels) {
+    const int64_t shorter = std::min(spec.height, spec.width);
+    if (shorter <= 1) return NoLevelBehind(spec, level, num_levels);
+    if (shorter == 3 || shorter == 5) return Window{3, 1, 0, 1};
+    return Window{3, 2, 1, 1};
   }
 
-  static int64_t MidChannels(const SsdExtrasOptions& options, size_t i) {
-    if (options.mid_channels().empty()) return std::max<int64_t>(1, OutChannels(options, i) / 2);
-    return options.mid_channels(std::min(static_cast<int>(i), options.mid_channels_size() - 1));
+  static absl::StatusOr<Window> AsGiven(const SsdExtrasOptions& options, const FeatureSpec& spec,
+                                        size_t level, size_t i) {
+    const int entry = std::min(static_cast<int>(i), options.window_size() - 1);
+    const SsdExtrasOptions::Window& given = options.window(entry);
+    const Window window = {given.kernel(), given.stride(), given.padding(), 1};
+    const FeatureSpec output = MoveWindow(window, spec, spec.channels);
+    if (output.height > 0 && output.width > 0) return window;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "neck.ssd_extras.window[", entry, "].kernel: ", given.kernel(), " does not fit on level ",
+        level, ", which is ", spec.height, "x", spec.width, " cells with ", given.padding(),
+        " of padding; use a smaller kernel, fewer levels or a larger input"));
   }
 
-  static absl::Status CheckChannels(const char* field, int64_t channels,
-                                    SsdExtrasOptions::Norm norm) {
-    if (channels < 1 || channels > 65536) {
+  static absl::Status CheckWindow(const SsdExtrasOptions::Window& window, int i) {
+    const auto check = [i](bool valid, const char* field, int value, const char* rule) {
+      if (valid) return absl::OkStatus();
       return absl::InvalidArgumentError(
-          absl::StrCat("neck.ssd_extras.", field, ": ", channels, " must be in [1, 65536]"));
-    }
-    const std::optional<NormKind> kind = KindOf(norm);
-    if (kind && !Norm::Fits(*kind, channels)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "neck.ssd_extras.", field, ": ", channels,
-          " does not go with norm: GROUP_NORM; use a multiple of 32, or less than 32"));
-    }
-    return absl::OkStatus();
+          absl::StrCat("neck.ssd_extras.window[", i, "].", field, ": ", value, " must be ", rule));
+    };
+    SSD_RETURN_IF_ERROR(check(window.kernel() > 0, "kernel", window.kernel(), "> 0"));
+    SSD_RETURN_IF_ERROR(check(window.stride() > 0, "stride", window.stride(), "> 0"));
+    return check(window.padding() >= 0 && window.padding() < window.kernel(), "padding",
+                 window.padding(), ">= 0 and below kernel");
   }
 
-  const size_t kept_;  // of the backbone's maps
-  std::vector<std::shared_ptr<ExtraLayer>> extras_;
+  static absl::Status CheckNorm(const char* field, int64_t channels, std::optional<NormKind> norm) {
+    if (!norm || Norm::Fits(*norm, channels)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("neck.ssd_extras.", field, ": ", channels,
+                     " does not go with norm: GROUP_NORM; use a multiple of 32, or less than 32"));
+  }
 };
 
 SSD_REGISTER_NECK(SsdExtrasOptions, SsdExtras);

@@ -63,13 +63,11 @@ class AdamWOptimizer final : public Optimizer {
       found = found_nonfinite;
       step_.sub_(found_nonfinite);
     }
-    for (const bool decay : {true, false}) {
-      const ParameterList list = WithGradients(parameters_, slots_, decay);
-      if (list.values.empty()) continue;
+    for (const ParameterList& list : WithGradients(parameters_, slots_)) {
       at::_fused_adamw_(list.values, list.gradients, list.slots[0], list.slots[1],
                         /*max_exp_avg_sqs=*/{}, std::vector<Tensor>(list.values.size(), step_),
-                        learning_rate, options_.beta1(), options_.beta2(),
-                        decay ? options_.weight_decay() : 0.0, options_.epsilon(),
+                        LearningRateOf(list, learning_rate), options_.beta1(), options_.beta2(),
+                        options_.weight_decay() * list.weight_decay_multiplier, options_.epsilon(),
                         /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/std::nullopt, found);
     }
   }

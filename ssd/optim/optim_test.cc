@@ -4,6 +4,7 @@
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
@@ -19,6 +20,7 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
 #include "ssd/optim/optimizer.h"
@@ -61,8 +63,14 @@ Tensor Parameter(const Tensor& value) { return value.clone().requires_grad_(true
 Tensor Rate(double rate) { return at::full({}, rate, at::kFloat); }
 
 const char* const kOptimizers[] = {
-    "sgd { learning_rate: 0.1 }", "sgd { learning_rate: 0.1 nesterov: true weight_decay: 0.01 }",
-    "sgd { learning_rate: 0.1 momentum: 0 }", "adamw { learning_rate: 0.1 }"};
+    "sgd { learning_rate: 0.1 }",
+    "sgd { learning_rate: 0.1 nesterov: true weight_decay: 0.01 }",
+    "sgd { learning_rate: 0.1 momentum: 0 }",
+    "sgd { learning_rate: 0.1 learning_rate_in_momentum: true }",
+    "adamw { learning_rate: 0.1 }",
+    "rmsprop { learning_rate: 0.1 }",
+    "rmsprop { learning_rate: 0.1 momentum: 0.9 centered: true weight_decay: 0.01 }",
+    "rmsprop { form: TENSORFLOW momentum: 0.9 centered: true epsilon: 0.1 weight_decay: 0.01 }"};
 
 TEST(Sgd, EqualsPyTorch) {
   const Tensor p = Parameter(at::tensor({1.0f, -2.0f, 0.5f}));
@@ -80,6 +88,95 @@ TEST(Sgd, EqualsPyTorch) {
   }
 }
 
+TEST(Sgd, EqualsCaffe) {
+  const Tensor p = Parameter(at::tensor({1.0f, -2.0f, 0.5f}));
+  auto optimizer = MakeOptimizer(
+      "sgd { momentum: 0.9 weight_decay: 5e-4 learning_rate_in_momentum: true }", {{"p", p}});
+  ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+  const auto& steps = Golden()["sgd"]["torch"];
+  const auto& expected = Golden()["sgd"]["caffe_rule"];
+  ASSERT_EQ(steps.Size(), expected.Size());
+  for (rapidjson::SizeType s = 0; s < steps.Size(); ++s) {
+    p.mutable_grad() = at::tensor(Numbers(steps[s]["grad"])).to(at::kFloat);
+    (*optimizer)->Step(Rate(steps[s]["lr"].GetDouble()), at::zeros({}));
+    const std::vector<double> values = Numbers(expected[s]);
+    for (int64_t i = 0; i < 3; ++i) {
+      EXPECT_NEAR(p[i].item<float>(), values[i], 1e-6 * std::abs(values[i])) << s;
+    }
+  }
+}
+
+TEST(RmsProp, EqualsTensorFlow) {
+  for (const auto& entry : Golden()["rmsprop"]["tensorflow_published"].GetArray()) {
+    const Tensor p = Parameter(at::tensor(Numbers(entry["p0"])).to(at::kFloat));
+    const std::string config = absl::StrCat(
+        "rmsprop { form: TENSORFLOW alpha: 0.9 momentum: ", entry["momentum"].GetDouble(),
+        " epsilon: ", entry["epsilon"].GetDouble(), " }");
+    auto optimizer = MakeOptimizer(config.c_str(), {{"p", p}});
+    ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+    for (rapidjson::SizeType step = 0; step < 2; ++step) {
+      p.mutable_grad() = at::full({2}, entry["grad"].GetDouble(), at::kFloat);
+      (*optimizer)->Step(Rate(2), at::zeros({}));
+      const auto state = (*optimizer)->State();
+      EXPECT_EQ(state[0].first, "p.mean_square");
+      const std::vector<double> values = Numbers(entry["p"][step]);
+      const double mean_square = entry["mean_square"][step].GetDouble();
+      for (int64_t i = 0; i < 2; ++i) {
+        EXPECT_NEAR(p[i].item<float>(), values[i], 1e-6 * values[i]) << config;
+        EXPECT_NEAR(state[0].second[i].item<float>(), mean_square, 1e-6 * mean_square) << config;
+      }
+    }
+  }
+}
+
+// As the class states it, in double precision.
+TEST(RmsProp, EqualsItsFormula) {
+  for (const bool tensorflow : {false, true}) {
+    for (const bool centered : {false, true}) {
+      for (const double momentum : {0.0, 0.8}) {
+        const std::string config = absl::StrCat(
+            "rmsprop { alpha: 0.9 epsilon: 1e-3 weight_decay: 0.1 momentum: ", momentum,
+            centered ? " centered: true" : "", tensorflow ? " form: TENSORFLOW }" : " }");
+        const Tensor p = Parameter(at::tensor({1.5f}));
+        auto optimizer = MakeOptimizer(config.c_str(), {{"p", p}});
+        ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+        double x = 1.5, s = tensorflow ? 1 : 0, m = 0, v = 0;
+        for (int t = 1; t <= 20; ++t) {
+          const double gradient = std::sin(t) * 0.3;
+          const double rate = t < 10 ? 0.05 : 0.005;
+          p.mutable_grad() = at::full({1}, gradient, at::kFloat);
+          (*optimizer)->Step(Rate(rate), Tensor());
+          const double g = gradient + 0.1 * x;
+          s = 0.9 * s + 0.1 * g * g;
+          m = centered ? 0.9 * m + 0.1 * g : 0;
+          if (tensorflow) {
+            v = momentum * v + rate * g / std::sqrt(s - m * m + 1e-3);
+            x -= v;
+          } else {
+            v = momentum * v + g / (std::sqrt(s - m * m) + 1e-3);
+            x -= rate * v;
+          }
+          EXPECT_NEAR(p.item<float>(), x, 1e-5) << config << " " << t;
+        }
+      }
+    }
+  }
+}
+
+// A constant gradient has no variance; what rounding leaves of it must not become a root of a
+// negative number.
+TEST(RmsProp, CenteredSurvivesAConstantGradient) {
+  const Tensor p = Parameter(at::full({64}, 1.0, at::kFloat));
+  auto optimizer = MakeOptimizer("rmsprop { centered: true alpha: 0.5 }", {{"p", p}});
+  ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+  const Tensor gradient = at::randn({64});
+  for (int t = 0; t < 60; ++t) {
+    p.mutable_grad() = gradient.clone();
+    (*optimizer)->Step(Rate(1e-9), Tensor());
+  }
+  EXPECT_TRUE(at::isfinite(p.detach()).all().item<bool>());
+}
+
 // The update rules in double precision, element by element.
 TEST(Optimizers, EqualTheirFormulas) {
   for (const bool decay : {true, false}) {
@@ -88,7 +185,7 @@ TEST(Optimizers, EqualTheirFormulas) {
       auto optimizer =
           MakeOptimizer(nesterov ? "sgd { momentum: 0.8 weight_decay: 0.1 nesterov: true }"
                                  : "sgd { momentum: 0.8 weight_decay: 0.1 }",
-                        {{"p", p, decay}});
+                        {{"p", p, decay ? 1.0 : 0.0}});
       ASSERT_TRUE(optimizer.ok());
       double x = 1.5, v = 0;
       for (int t = 1; t <= 20; ++t) {
@@ -102,8 +199,9 @@ TEST(Optimizers, EqualTheirFormulas) {
       }
     }
     const Tensor p = Parameter(at::tensor({1.5f}));
-    auto optimizer = MakeOptimizer(
-        "adamw { beta1: 0.8 beta2: 0.95 weight_decay: 0.1 epsilon: 1e-6 }", {{"p", p, decay}});
+    auto optimizer =
+        MakeOptimizer("adamw { beta1: 0.8 beta2: 0.95 weight_decay: 0.1 epsilon: 1e-6 }",
+                      {{"p", p, decay ? 1.0 : 0.0}});
     ASSERT_TRUE(optimizer.ok());
     double x = 1.5, m = 0, v = 0;
     for (int t = 1; t <= 20; ++t) {
@@ -126,9 +224,9 @@ std::vector<NamedParameter> AwkwardParameters() {
   std::vector<NamedParameter> parameters;
   parameters.push_back({"odd", Parameter(at::randn({100003}))});
   parameters.push_back(
-      {"conv", Parameter(at::randn({9, 5, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast)),
-       true});
-  parameters.push_back({"pointwise", Parameter(at::randn({16, 8, 1, 1})), false});
+      {"conv", Parameter(at::randn({9, 5, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast)), 1.0,
+       2.0});
+  parameters.push_back({"pointwise", Parameter(at::randn({16, 8, 1, 1})), 0.0});
   for (const NamedParameter& parameter : parameters) {
     parameter.value.mutable_grad() = at::randn_like(parameter.value);
   }
@@ -161,8 +259,8 @@ TEST(Optimizers, LayoutDoesNotMatter) {
     const auto parameters = AwkwardParameters();
     std::vector<NamedParameter> plain;
     for (const NamedParameter& parameter : AwkwardParameters()) {
-      plain.push_back(
-          {parameter.name, Parameter(parameter.value.detach().contiguous()), parameter.decay});
+      plain.push_back(parameter);
+      plain.back().value = Parameter(parameter.value.detach().contiguous());
       plain.back().value.mutable_grad() =
           parameter.value.grad().clone(at::MemoryFormat::Contiguous);
     }
@@ -238,6 +336,33 @@ TEST(Optimizers, SkipParametersWithoutGradient) {
   }
 }
 
+// A parameter with multipliers moves as one alone would under an optimizer of those settings.
+TEST(Optimizers, MultipliersActOnTheirParametersAlone) {
+  for (const char* config : kOptimizers) {
+    at::manual_seed(5);
+    const Tensor start = at::randn({1000}), gradient = at::randn({1000});
+    std::vector<Tensor> values;  // in the order of what follows
+    const auto run = [&](const std::vector<NamedParameter>& parameters, double rate) {
+      auto optimizer = MakeOptimizer(config, parameters);
+      ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+      for (int step = 0; step < 3; ++step) {
+        for (const NamedParameter& parameter : parameters) {
+          parameter.value.mutable_grad() = gradient.clone();
+        }
+        (*optimizer)->Step(Rate(rate), at::zeros({}));
+      }
+      for (const NamedParameter& parameter : parameters) values.push_back(parameter.value.detach());
+    };
+    run({{"alone", Parameter(start), 0.0}}, 0.2);
+    run({{"grouped", Parameter(start), 0.0, 2.0}, {"plain", Parameter(start)}}, 0.1);
+    run({{"plain alone", Parameter(start)}}, 0.1);
+    ASSERT_EQ(values.size(), 4u);
+    EXPECT_TRUE(at::equal(values[0], values[1])) << config;
+    EXPECT_TRUE(at::equal(values[2], values[3])) << config;
+    EXPECT_FALSE(at::equal(values[1], values[2])) << config;
+  }
+}
+
 TEST(Optimizers, LearningRateScalesWithTheBatch) {
   const std::vector<NamedParameter> p = {{"p", Parameter(at::ones({1}))}};
   EXPECT_DOUBLE_EQ(
@@ -252,8 +377,10 @@ TEST(Optimizers, RefuseBadOptions) {
   for (const char* config :
        {"sgd { learning_rate: -1 }", "sgd { learning_rate: nan }", "sgd { momentum: 1 }",
         "sgd { weight_decay: -1e-4 }", "sgd { per_batch: 0 }", "sgd { momentum: 0 nesterov: true }",
-        "adamw { beta1: 1 }", "adamw { beta2: -0.1 }", "adamw { epsilon: 0 }",
-        "adamw { learning_rate: inf }", ""}) {
+        "sgd { momentum: 0 learning_rate_in_momentum: true }", "adamw { beta1: 1 }",
+        "adamw { beta2: -0.1 }", "adamw { epsilon: 0 }", "adamw { learning_rate: inf }",
+        "rmsprop { learning_rate: 0 }", "rmsprop { per_batch: -1 }", "rmsprop { alpha: 1 }",
+        "rmsprop { epsilon: 0 }", "rmsprop { momentum: 1 }", "rmsprop { weight_decay: nan }", ""}) {
     EXPECT_EQ(MakeOptimizer(config, p).status().code(), absl::StatusCode::kInvalidArgument)
         << config;
   }
@@ -264,16 +391,77 @@ TEST(Optimizers, RefuseBadOptions) {
 TEST(ParameterGroups, SpareBiasesAndNorms) {
   torch::nn::Sequential module(torch::nn::Conv2d(3, 4, 3), torch::nn::BatchNorm2d(4));
   module->ptr(1)->parameters()[1].set_requires_grad(false);
+  const auto spared =
+      NamedParameters(*module, Parse<OptimizerConfig>("no_decay_for_biases_and_norms: true"));
+  ASSERT_TRUE(spared.ok()) << spared.status();
   std::vector<std::string> decayed, all;
-  for (const NamedParameter& parameter : NamedParameters(*module, true)) {
+  for (const NamedParameter& parameter : *spared) {
     all.push_back(parameter.name);
-    if (parameter.decay) decayed.push_back(parameter.name);
+    if (parameter.weight_decay_multiplier == 1) decayed.push_back(parameter.name);
   }
   EXPECT_EQ(all, (std::vector<std::string>{"0.weight", "0.bias", "1.weight"}));
   EXPECT_EQ(decayed, (std::vector<std::string>{"0.weight"}));
-  for (const NamedParameter& parameter : NamedParameters(*module, false)) {
-    EXPECT_TRUE(parameter.decay);
+  const auto plain = NamedParameters(*module, OptimizerConfig());
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  for (const NamedParameter& parameter : *plain) {
+    EXPECT_EQ(parameter.weight_decay_multiplier, 1);
+    EXPECT_EQ(parameter.learning_rate_multiplier, 1);
   }
+}
+
+// "name: weight decay x learning rate" of every parameter of two layers, the second's bias being
+// frozen; or the error.
+std::vector<std::string> Multipliers(const char* config) {
+  torch::nn::Sequential module(torch::nn::Conv2d(3, 4, 3), torch::nn::BatchNorm2d(4));
+  module->ptr(1)->parameters()[1].set_requires_grad(false);
+  const auto parameters = NamedParameters(*module, Parse<OptimizerConfig>(config));
+  if (!parameters.ok()) return {std::string(parameters.status().message())};
+  std::vector<std::string> texts;
+  for (const NamedParameter& parameter : *parameters) {
+    texts.push_back(absl::StrCat(parameter.name, ": ", parameter.weight_decay_multiplier, " x ",
+                                 parameter.learning_rate_multiplier));
+  }
+  return texts;
+}
+
+TEST(ParameterGroups, TheFirstThatMatchesHolds) {
+  using Texts = std::vector<std::string>;
+  // Caffe's biases.
+  EXPECT_EQ(Multipliers("group { pattern: '*.bias' learning_rate_multiplier: 2 "
+                        "weight_decay_multiplier: 0 }"),
+            (Texts{"0.weight: 1 x 1", "0.bias: 0 x 2", "1.weight: 1 x 1"}));
+  EXPECT_EQ(Multipliers("group { pattern: '0.*' learning_rate_multiplier: 0.5 } "
+                        "group { pattern: '*' weight_decay_multiplier: 3 }"),
+            (Texts{"0.weight: 1 x 0.5", "0.bias: 1 x 0.5", "1.weight: 3 x 1"}));
+  EXPECT_EQ(Multipliers("group { pattern: '*w*i*t' weight_decay_multiplier: 2 } "
+                        "no_decay_for_biases_and_norms: true"),
+            (Texts{"0.weight: 2 x 1", "0.bias: 0 x 1", "1.weight: 0 x 1"}));
+  // Stars take dots, and nothing.
+  EXPECT_EQ(Multipliers("group { pattern: '**0*.weight*' learning_rate_multiplier: 3 }"),
+            (Texts{"0.weight: 1 x 3", "0.bias: 1 x 1", "1.weight: 1 x 1"}));
+  // That of the frozen bias is no error.
+  EXPECT_EQ(Multipliers("group { pattern: '1.bias' learning_rate_multiplier: 3 }"),
+            (Texts{"0.weight: 1 x 1", "0.bias: 1 x 1", "1.weight: 1 x 1"}));
+}
+
+TEST(ParameterGroups, RefuseBadGroups) {
+  const auto error = [](const char* config) { return Multipliers(config).front(); };
+  EXPECT_EQ(error("group { pattern: '0.*' } group { pattern: 'head.*' }"),
+            "optimizer.group[1].pattern: 'head.*' matches no parameter; the model's first is "
+            "'0.weight'");
+  // A pattern is of the whole name.
+  EXPECT_EQ(error("group { pattern: 'weight' }").substr(0, 36),
+            "optimizer.group[0].pattern: 'weight'");
+  EXPECT_EQ(
+      error("group { pattern: '0.*' } group { pattern: '0.bias' }"),
+      "optimizer.group[1].pattern: '0.bias' matches only parameters that earlier groups have; "
+      "put it before them");
+  EXPECT_EQ(error("group { learning_rate_multiplier: 2 }").substr(0, 37),
+            "optimizer.group[0].pattern: is empty;");
+  EXPECT_EQ(error("group { pattern: '*' learning_rate_multiplier: -1 }"),
+            "optimizer.group[0].learning_rate_multiplier: -1 must be >= 0 and finite");
+  EXPECT_EQ(error("group { pattern: '*' weight_decay_multiplier: nan }"),
+            "optimizer.group[0].weight_decay_multiplier: nan must be >= 0 and finite");
 }
 
 absl::StatusOr<std::unique_ptr<Schedule>> MakeSchedule(const char* config, int64_t total_steps,
@@ -299,6 +487,14 @@ TEST(Schedules, EqualPyTorch) {
   ExpectMultipliers("cosine {}", 20, 0.15, Numbers(golden["torch_cosine_lr0_15_T20"]));
   ExpectMultipliers("constant {} warmup { steps: 10 initial_multiplier: 0.001 }", 20, 0.02,
                     Numbers(golden["torch_linear_warmup_lr0_02_start0_001_iters10"]));
+}
+
+// mmcv's formula, ratio^(1 - step / steps), with values that need no rounding.
+TEST(Schedules, WarmUpByAConstantFactor) {
+  ExpectMultipliers("constant {} warmup { steps: 3 initial_multiplier: 0.001 shape: EXPONENTIAL }",
+                    10, 1, {0.001, 0.01, 0.1, 1, 1});
+  ExpectMultipliers("linear {} warmup { steps: 2 initial_multiplier: 0.25 shape: EXPONENTIAL }", 4,
+                    2, {0.5, 1, 2, 1, 0});
 }
 
 TEST(Schedules, EqualTensorFlow) {
@@ -355,7 +551,8 @@ TEST(Schedules, RefuseBadOptions) {
         "cosine { final_multiplier: 2 }", "cosine { hold_steps: -1 }",
         "linear { final_multiplier: nan }", "constant {} warmup {}",
         "constant {} warmup { steps: -1 }", "constant {} warmup { epochs: inf }",
-        "constant {} warmup { steps: 3 initial_multiplier: -1 }"}) {
+        "constant {} warmup { steps: 3 initial_multiplier: -1 }",
+        "constant {} warmup { steps: 3 initial_multiplier: 0 shape: EXPONENTIAL }"}) {
     EXPECT_EQ(MakeSchedule(config, 10).status().code(), absl::StatusCode::kInvalidArgument)
         << config;
   }

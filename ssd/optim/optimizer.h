@@ -14,8 +14,10 @@ namespace ssd {
 
 struct NamedParameter {
   std::string name;
-  Tensor value;       // float32 leaf that requires a gradient
-  bool decay = true;  // whether weight decay applies
+  Tensor value;  // float32 leaf that requires a gradient
+  // Of the optimizer's own (OptimizerConfig.group); >= 0.
+  double weight_decay_multiplier = 1;
+  double learning_rate_multiplier = 1;
 };
 
 struct OptimizerContext {

@@ -1,8 +1,13 @@
 #include "ssd/optim/optimizer_state.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
 #include <map>
 
 #include "absl/strings/str_cat.h"
@@ -56,18 +61,52 @@ absl::Status CopyState(const std::vector<std::pair<std::string, Tensor>>& saved,
   return absl::OkStatus();
 }
 
-ParameterList WithGradients(const std::vector<NamedParameter>& parameters,
-                            const std::vector<std::vector<Tensor>>& slots, bool decay) {
-  ParameterList list;
-  list.slots.resize(slots.size());
+std::vector<ParameterList> WithGradients(const std::vector<NamedParameter>& parameters,
+                                         const std::vector<std::vector<Tensor>>& slots) {
+  std::vector<ParameterList> lists;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const Tensor& value = parameters[i].value;
-    if (parameters[i].decay != decay || !value.grad().defined()) continue;
-    list.values.push_back(value);
-    list.gradients.push_back(GradientLike(value.grad(), value));
-    for (size_t s = 0; s < slots.size(); ++s) list.slots[s].push_back(slots[s][i]);
+    const NamedParameter& parameter = parameters[i];
+    const Tensor& value = parameter.value;
+    if (!value.grad().defined()) continue;
+    auto list = std::find_if(lists.begin(), lists.end(), [&parameter](const ParameterList& other) {
+      return other.weight_decay_multiplier == parameter.weight_decay_multiplier &&
+             other.learning_rate_multiplier == parameter.learning_rate_multiplier;
+    });
+    if (list == lists.end()) {
+      ParameterList added;
+      added.weight_decay_multiplier = parameter.weight_decay_multiplier;
+      added.learning_rate_multiplier = parameter.learning_rate_multiplier;
+      added.slots.resize(slots.size());
+      list = lists.insert(lists.end(), std::move(added));
+    }
+    list->values.push_back(value);
+    list->gradients.push_back(GradientLike(value.grad(), value));
+    for (size_t s = 0; s < slots.size(); ++s) list->slots[s].push_back(slots[s][i]);
   }
-  return list;
+  return lists;
+}
+
+Tensor LearningRateOf(const ParameterList& list, const Tensor& learning_rate) {
+  if (list.learning_rate_multiplier == 1) return learning_rate;
+  return learning_rate.mul(list.learning_rate_multiplier);
+}
+
+std::vector<Tensor> DecayedGradients(const ParameterList& list, double weight_decay) {
+  std::vector<Tensor> decayed = at::_foreach_mul(list.values, weight_decay);
+  at::_foreach_add_(decayed, list.gradients);
+  return decayed;
+}
+
+void AssignUnlessNonfinite(const std::vector<Tensor>& values, const Tensor& found_nonfinite,
+                           const std::vector<Tensor>& targets) {
+  if (!found_nonfinite.defined()) {
+    at::_foreach_copy_(targets, values);
+    return;
+  }
+  const Tensor found = found_nonfinite.ne(0);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    targets[i].copy_(at::where(found, targets[i], values[i]));
+  }
 }
 
 std::vector<Tensor> ZerosLike(const std::vector<NamedParameter>& parameters) {

@@ -20,17 +20,30 @@ namespace ssd {
 absl::Status CopyState(const std::vector<std::pair<std::string, Tensor>>& saved,
                        const std::vector<std::pair<std::string, Tensor>>& live);
 
-// The parameters of one Step() that share a weight decay, with what belongs to each.
+// The parameters of one Step() that share their multipliers, with what belongs to each.
 struct ParameterList {
+  double weight_decay_multiplier = 1;
+  double learning_rate_multiplier = 1;
   std::vector<Tensor> values;
   std::vector<Tensor> gradients;           // same strides as values
   std::vector<std::vector<Tensor>> slots;  // [slot][parameter]
 };
 
-// The parameters whose `decay` is as given and which have a gradient. `slots[s]` holds slot s of
-// every parameter.
-ParameterList WithGradients(const std::vector<NamedParameter>& parameters,
-                            const std::vector<std::vector<Tensor>>& slots, bool decay);
+// The parameters that have a gradient, one list for each pair of multipliers. `slots[s]` holds slot
+// s of every parameter.
+std::vector<ParameterList> WithGradients(const std::vector<NamedParameter>& parameters,
+                                         const std::vector<std::vector<Tensor>>& slots);
+
+// The learning rate of `list`: 0-d, on the device.
+Tensor LearningRateOf(const ParameterList& list, const Tensor& learning_rate);
+
+// gradient + weight_decay * value of each parameter, in new tensors.
+std::vector<Tensor> DecayedGradients(const ParameterList& list, double weight_decay);
+
+// Copies `values` into `targets` unless found_nonfinite (as Optimizer::Step has it) is 1: then
+// these keep every bit. Decided on the device.
+void AssignUnlessNonfinite(const std::vector<Tensor>& values, const Tensor& found_nonfinite,
+                           const std::vector<Tensor>& targets);
 
 // One zero tensor for each parameter, laid out as it is.
 std::vector<Tensor> ZerosLike(const std::vector<NamedParameter>& parameters);

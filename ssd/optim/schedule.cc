@@ -11,21 +11,26 @@ namespace {
 class WarmedUpSchedule final : public Schedule {
  public:
   WarmedUpSchedule(std::unique_ptr<Schedule> schedule, int64_t warmup_steps,
-                   double initial_multiplier)
+                   const WarmupConfig& config)
       : schedule_(std::move(schedule)),
         warmup_steps_(warmup_steps),
-        initial_multiplier_(initial_multiplier) {}
+        shape_(config.shape()),
+        initial_multiplier_(config.initial_multiplier()) {}
 
   double Multiplier(int64_t step) const override {
     const double multiplier = schedule_->Multiplier(step);
     if (step >= warmup_steps_) return multiplier;
     const double progress = static_cast<double>(step) / static_cast<double>(warmup_steps_);
+    if (shape_ == WarmupConfig::EXPONENTIAL) {
+      return multiplier * std::pow(initial_multiplier_, 1 - progress);
+    }
     return multiplier * (initial_multiplier_ + (1 - initial_multiplier_) * progress);
   }
 
  private:
   std::unique_ptr<Schedule> schedule_;
   int64_t warmup_steps_;
+  WarmupConfig::Shape shape_;
   double initial_multiplier_;
 };
 
@@ -60,12 +65,15 @@ absl::StatusOr<std::unique_ptr<Schedule>> CreateSchedule(const ScheduleConfig& c
     return absl::InvalidArgumentError(absl::StrCat(
         "schedule.warmup.initial_multiplier: ", warmup.initial_multiplier(), " must be in [0, 1]"));
   }
+  if (warmup.shape() == WarmupConfig::EXPONENTIAL && warmup.initial_multiplier() == 0) {
+    return absl::InvalidArgumentError(
+        "schedule.warmup.initial_multiplier: 0 must be > 0 with shape: EXPONENTIAL");
+  }
   ScheduleContext with_warmup = context;
   SSD_ASSIGN_OR_RETURN(with_warmup.warmup_steps, WarmupSteps(warmup, context.steps_per_epoch));
   SSD_ASSIGN_OR_RETURN(std::unique_ptr<Schedule> schedule,
                        ScheduleRegistry::Get().Create(config, with_warmup));
-  return std::make_unique<WarmedUpSchedule>(std::move(schedule), with_warmup.warmup_steps,
-                                            warmup.initial_multiplier());
+  return std::make_unique<WarmedUpSchedule>(std::move(schedule), with_warmup.warmup_steps, warmup);
 }
 
 }  // namespace ssd

@@ -1,8 +1,12 @@
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/ones_like.h>
 
 #include <cmath>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/optimizer_state.h"
 
@@ -15,9 +19,11 @@ namespace {
 //   v = momentum * v + g                (v starts at 0)
 //   p = p - learning_rate * v           (nesterov: g + momentum * v for v)
 //
-// as torch.optim.SGD without dampening. (Caffe multiplies the learning rate into v instead, so that
-// after a drop it coasts on the old, larger velocity.) One pass over each parameter, no
-// temporaries.
+// as torch.optim.SGD without dampening: one pass over each parameter, no temporaries. With
+// learning_rate_in_momentum, as Caffe's SGD solver:
+//
+//   v = momentum * v + learning_rate * g,   p = p - v
+//   (nesterov: learning_rate * g + momentum * v for v)
 class SgdOptimizer final : public Optimizer {
  public:
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const SgdOptions& options,
@@ -32,8 +38,13 @@ class SgdOptimizer final : public Optimizer {
     SSD_RETURN_IF_ERROR(CheckRange(
         "sgd.weight_decay", options.weight_decay(),
         options.weight_decay() >= 0 && std::isfinite(options.weight_decay()), ">= 0 and finite"));
-    if (options.nesterov() && options.momentum() == 0) {
-      return absl::InvalidArgumentError("optimizer.sgd.nesterov: needs a momentum > 0");
+    for (const auto& [field, set] :
+         {std::pair("nesterov", options.nesterov()),
+          std::pair("learning_rate_in_momentum", options.learning_rate_in_momentum())}) {
+      if (set && options.momentum() == 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("optimizer.sgd.", field, ": needs a momentum > 0"));
+      }
     }
     return std::make_unique<SgdOptimizer>(options, context);
   }
@@ -54,15 +65,23 @@ class SgdOptimizer final : public Optimizer {
     at::NoGradGuard no_grad;
     const std::optional<Tensor> found =
         found_nonfinite.defined() ? std::make_optional(found_nonfinite) : std::nullopt;
-    for (const bool decay : {true, false}) {
-      const ParameterList list = WithGradients(parameters_, slots_, decay);
-      if (list.values.empty()) continue;
+    for (const ParameterList& list : WithGradients(parameters_, slots_)) {
+      Tensor rate = LearningRateOf(list, learning_rate);
+      double weight_decay = options_.weight_decay() * list.weight_decay_multiplier;
+      std::vector<Tensor> gradients = list.gradients;
+      if (options_.learning_rate_in_momentum()) {
+        // The same update, of learning_rate * g at a rate of 1.
+        gradients = DecayedGradients(list, weight_decay);
+        at::_foreach_mul_(gradients, rate);
+        weight_decay = 0;
+        rate = at::ones_like(rate);
+      }
       // The velocity starts at zero, so the first step is like any other.
-      at::_fused_sgd_(list.values, list.gradients,
+      at::_fused_sgd_(list.values, gradients,
                       slots_.empty() ? at::TensorList() : at::TensorList(list.slots[0]),
-                      decay ? options_.weight_decay() : 0.0, options_.momentum(), learning_rate,
-                      /*dampening=*/0.0, options_.nesterov(), /*maximize=*/false,
-                      /*is_first_step=*/false, /*grad_scale=*/std::nullopt, found);
+                      weight_decay, options_.momentum(), rate, /*dampening=*/0.0,
+                      options_.nesterov(), /*maximize=*/false, /*is_first_step=*/false,
+                      /*grad_scale=*/std::nullopt, found);
     }
   }
 

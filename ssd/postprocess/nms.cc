@@ -4,24 +4,31 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "ssd/core/logging.h"
 
 namespace ssd {
 
-GreedySuppression::GreedySuppression(int64_t num_labels, float iou_threshold)
-    : kept_(num_labels), iou_threshold_(iou_threshold) {}
+GreedySuppression::GreedySuppression(int64_t num_labels, float iou_threshold, bool suppress_equal,
+                                     float eta)
+    : kept_(num_labels), suppress_equal_(suppress_equal), eta_(eta) {
+  for (Kept& kept : kept_) kept.iou_threshold = iou_threshold;
+}
 
 bool GreedySuppression::Offer(int64_t label, const Corners& box) {
   Kept& kept = kept_[label];
+  // At or above a threshold is above the number next to it.
+  const float limit =
+      suppress_equal_ ? std::nextafter(kept.iou_threshold, -1.0f) : kept.iou_threshold;
   const float area = BoxArea(box);
   for (const Group& group : kept.groups) {
     int suppressed = 0;
 #pragma omp simd reduction(| : suppressed)
     for (int i = 0; i < 8; ++i) {
       suppressed |= Iou(box.x0, box.y0, box.x1, box.y1, area, group.x0[i], group.y0[i], group.x1[i],
-                        group.y1[i], group.area[i]) > iou_threshold_;
+                        group.y1[i], group.area[i]) > limit;
     }
     if (suppressed) return false;
   }
@@ -34,15 +41,18 @@ bool GreedySuppression::Offer(int64_t label, const Corners& box) {
   group.y1[lane] = box.y1;
   group.area[lane] = area;
   ++kept.count;
+  if (eta_ < 1 && kept.iou_threshold > 0.5f) kept.iou_threshold *= eta_;
   return true;
 }
 
-at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold) {
-  return BatchedNms(boxes, scores, at::zeros({boxes.size(0)}, at::kLong), iou_threshold);
+at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold,
+               bool suppress_equal, double eta) {
+  return BatchedNms(boxes, scores, at::zeros({boxes.size(0)}, at::kLong), iou_threshold,
+                    suppress_equal, eta);
 }
 
 at::Tensor BatchedNms(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& labels,
-                      double iou_threshold) {
+                      double iou_threshold, bool suppress_equal, double eta) {
   const int64_t count = boxes.size(0);
   CHECK_EQ(scores.numel(), count);
   CHECK_EQ(labels.numel(), count);
@@ -62,7 +72,8 @@ at::Tensor BatchedNms(const at::Tensor& boxes, const at::Tensor& scores, const a
     CHECK_GE(label[i], 0);
     num_labels = std::max(num_labels, label[i] + 1);
   }
-  GreedySuppression suppression(num_labels, static_cast<float>(iou_threshold));
+  GreedySuppression suppression(num_labels, static_cast<float>(iou_threshold), suppress_equal,
+                                static_cast<float>(eta));
   int64_t kept = 0;
   for (const int64_t i : order) {
     const float* const b = box + 4 * i;

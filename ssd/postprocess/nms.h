@@ -11,14 +11,18 @@
 // Greedy non-maximum suppression: boxes are visited from the best score down (ties: the lower index
 // first), and one is kept unless its IoU with a kept box of its label is above the threshold. IoU
 // at the threshold is kept, as are boxes without area. Does not filter by score and does not clip.
+//
+// With suppress_equal IoU at the threshold suppresses too (NVIDIA). With eta below 1 each kept box
+// multiplies the threshold of its label by eta, as long as it is above 0.5 (Caffe's ApplyNMSFast).
 namespace ssd {
 
 // The rule itself, for boxes that are offered best first; on the CPU. Cost: an IoU, eight at a
 // time, with each kept box of the same label.
 class GreedySuppression {
  public:
-  // Labels are 0..num_labels-1. iou_threshold: in [0, 1].
-  GreedySuppression(int64_t num_labels, float iou_threshold);
+  // Labels are 0..num_labels-1. iou_threshold: in [0, 1]; eta: in (0, 1].
+  GreedySuppression(int64_t num_labels, float iou_threshold, bool suppress_equal = false,
+                    float eta = 1);
 
   // True if the box is kept.
   bool Offer(int64_t label, const Corners& box);
@@ -31,20 +35,23 @@ class GreedySuppression {
   struct Kept {
     std::vector<Group> groups;
     int64_t count = 0;
+    float iou_threshold;
   };
 
   std::vector<Kept> kept_;
-  float iou_threshold_;
+  bool suppress_equal_;
+  float eta_;
 };
 
 // The indices [K] i64 of the boxes that are kept, best first. boxes: [N, 4] f32 corners in any
 // unit; scores: [N] f32. On the boxes' device, where CUDA input is copied to the host and the
 // result back.
-at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold);
+at::Tensor Nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold,
+               bool suppress_equal = false, double eta = 1);
 
 // The same within each label: labels [N] i64, >= 0.
 at::Tensor BatchedNms(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& labels,
-                      double iou_threshold);
+                      double iou_threshold, bool suppress_equal = false, double eta = 1);
 
 }  // namespace ssd
 

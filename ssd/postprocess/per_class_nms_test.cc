@@ -54,6 +54,19 @@ TEST(Nms, EqualsPeers) {
                   0, Nms(boxes.index_select(0, best), scores.index_select(0, best), threshold))),
               List(golden_case["caffe_nms_fast_score0.3_topk20"]))
         << name;
+    // From 0.7 down by 0.9 with each box kept, as far as 0.5.
+    EXPECT_EQ(List(Nms(boxes, scores, 0.7, /*suppress_equal=*/false, /*eta=*/0.9)),
+              List(golden_case["caffe_nms_fast_eta0.9_thr0.7"]))
+        << name;
+    // NVIDIA suppresses what is exactly at the threshold; elsewhere no IoU is.
+    const std::vector<int64_t> below = List(Nms(boxes, scores, threshold, /*suppress_equal=*/true));
+    if (name == "exact_threshold") {
+      EXPECT_EQ(below, (std::vector<int64_t>{0, 3}));
+    } else if (name == "exact_threshold_0.25") {
+      EXPECT_EQ(below, (std::vector<int64_t>{0, 2}));
+    } else if (threshold > 0) {
+      EXPECT_EQ(below, kept) << name;
+    }
     if (golden_case.HasMember("labels")) {
       const Tensor labels = golden::Numbers(golden_case["labels"]).to(at::kLong);
       const std::vector<int64_t> batched = List(BatchedNms(boxes, scores, labels, threshold));
@@ -105,11 +118,11 @@ TEST(Nms, IsIdempotentAndLeavesNoOverlap) {
 }
 
 absl::StatusOr<std::unique_ptr<PostProcessor>> Create(const std::string& options,
-                                                      int64_t num_classes) {
+                                                      int64_t num_classes, bool sigmoid = false) {
   PostProcessorConfig config;
   const absl::Status status = ParseTextProto("per_class_nms {" + options + "}", "test", config);
   EXPECT_TRUE(status.ok()) << status;
-  return PostProcessorRegistry::Get().Create(config, {num_classes});
+  return PostProcessorRegistry::Get().Create(config, {num_classes, sigmoid});
 }
 
 struct Options {
@@ -118,21 +131,26 @@ struct Options {
   int64_t max_candidates = 400;
   int64_t max_detections = 200;
   bool clip = true;
+  bool suppress_equal = false;
+  double eta = 1;
+  bool sigmoid = false;
   std::string Text() const {
     return absl::StrCat("score_threshold: ", score_threshold, " iou_threshold: ", iou_threshold,
                         " max_candidates_per_class: ", max_candidates,
-                        " max_detections: ", max_detections, clip ? "" : " clip: NEVER");
+                        " max_detections: ", max_detections, clip ? "" : " clip: NEVER",
+                        suppress_equal ? " suppress_equal: true" : "", " nms_eta: ", eta);
   }
 };
 
-// The rules as they are written: per class a sort, a cut and NMS, then a sort of all.
+// The rules as they are written: per class a sort, a cut and NMS, then a sort of all. Column 0 of
+// `logits` is background, which sigmoids do without.
 Detections Reference(const Tensor& boxes, const Tensor& logits, const Options& options) {
   const int64_t batch = boxes.size(0);
   const int64_t rows = options.max_detections;
   Detections detections{at::zeros({batch, rows, 4}), at::zeros({batch, rows}),
                         at::zeros({batch, rows}, at::kLong), at::zeros({batch}, at::kLong)};
   const Tensor clipped = options.clip ? boxes.clamp(0, 1) : boxes;
-  const Tensor scores = logits.softmax(-1);
+  const Tensor scores = options.sigmoid ? logits.sigmoid() : logits.softmax(-1);
   for (int64_t b = 0; b < batch; ++b) {
     std::vector<Tensor> kept_boxes, kept_scores, kept_labels;
     for (int64_t c = 1; c < logits.size(2); ++c) {
@@ -142,9 +160,9 @@ Detections Reference(const Tensor& boxes, const Tensor& logits, const Options& o
       const int64_t count = std::min<int64_t>(
           options.max_candidates, (sorted > options.score_threshold).sum().item<int64_t>());
       const Tensor candidates = order.narrow(0, 0, count);
-      const Tensor kept =
-          candidates.index_select(0, Nms(clipped[b].index_select(0, candidates),
-                                         score.index_select(0, candidates), options.iou_threshold));
+      const Tensor kept = candidates.index_select(
+          0, Nms(clipped[b].index_select(0, candidates), score.index_select(0, candidates),
+                 options.iou_threshold, options.suppress_equal, options.eta));
       kept_boxes.push_back(clipped[b].index_select(0, kept));
       kept_scores.push_back(score.index_select(0, kept));
       kept_labels.push_back(at::full({kept.size(0)}, c, at::kLong));
@@ -173,13 +191,18 @@ TEST(PerClassNms, EqualsTheRulesAsWritten) {
   for (const Case& c :
        {Case{3000, 21, 1, 4, {}}, Case{400, 91, 0.3, 0, {0.001f, 0.45, 400, 50, true}},
         Case{1500, 2, 2, 0, {}}, Case{300, 4, 3, 2, loose},
-        Case{700, 6, 2, 0, {0.3f, 0.2, 20, 2000, true}}}) {
+        Case{700, 6, 2, 0, {0.3f, 0.2, 20, 2000, true}},
+        Case{700, 6, 2, 0, {0.05f, 0.8, 200, 40, false, true, 0.9}},
+        Case{700, 6, 2, 0, {0.3f, 0.45, 400, 40, true, false, 1, true}},
+        Case{400, 21, 1, 0, {0.0f, 0.45, 3, 40, true, false, 1, true}}}) {
     const Tensor boxes = RandomCorners(2 * c.anchors).view({2, c.anchors, 4}) * 1.4 - 0.2;
     const Tensor logits = at::randn({2, c.anchors, c.classes}) * c.spread;
     logits.select(2, 0).add_(c.background);
-    auto processor = Create(c.options.Text(), c.classes - 1);
+    const auto processor = Create(c.options.Text(), c.classes - 1, c.options.sigmoid);
     ASSERT_TRUE(processor.ok()) << processor.status();
-    const Detections actual = (*processor)->Process(boxes, logits);
+    const Detections actual =
+        (*processor)
+            ->Process(boxes, c.options.sigmoid ? logits.narrow(2, 1, c.classes - 1) : logits);
     const Detections expected = Reference(boxes, logits, c.options);
     EXPECT_TRUE(at::equal(actual.counts, expected.counts))
         << actual.counts << expected.counts << c.options.Text();
@@ -187,6 +210,41 @@ TEST(PerClassNms, EqualsTheRulesAsWritten) {
     EXPECT_TRUE(at::equal(actual.labels, expected.labels));
     EXPECT_TRUE(at::equal(actual.boxes, expected.boxes));
   }
+}
+
+TEST(PerClassNms, SuppressEqualAndEtaAreRead) {
+  // Boxes 1 and 2 are the halves of box 0: IoU 1/2 with it. Box 3 has 5/8 with box 1.
+  const Tensor boxes = at::tensor({0.0f, 0.0f, 0.5f, 0.5f, 0.0f, 0.0f, 0.5f, 0.25f, 0.0f, 0.25f,
+                                   0.5f, 0.5f, 0.0f, 0.0f, 0.3125f, 0.25f})
+                           .view({1, 4, 4});
+  const Tensor logits = at::tensor({4.f, 3.f, 2.f, 1.f}).view({1, 4, 1});
+  const auto scores = [&](const std::string& options) {
+    const Detections found =
+        (*Create("score_threshold: 0 " + options, 1, /*sigmoid=*/true))->Process(boxes, logits);
+    return List(found.scores[0]
+                    .narrow(0, 0, found.counts[0].item<int64_t>())
+                    .logit()
+                    .round()
+                    .to(at::kLong));
+  };
+  EXPECT_EQ(scores("iou_threshold: 0.5"), (std::vector<int64_t>{4, 3, 2}));
+  EXPECT_EQ(scores("iou_threshold: 0.5 suppress_equal: true"), (std::vector<int64_t>{4, 1}));
+  EXPECT_EQ(scores("iou_threshold: 0.7"), (std::vector<int64_t>{4, 3, 2, 1}));
+  // 0.7, 0.63, 0.567, and 0.51 for the last.
+  EXPECT_EQ(scores("iou_threshold: 0.7 nms_eta: 0.9"), (std::vector<int64_t>{4, 3, 2}));
+}
+
+TEST(PerClassNms, SigmoidsOfAnySizeAreScores) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const Tensor low = at::arange(6, at::kFloat).unsqueeze(1) / 8;
+  const Tensor boxes = at::cat({low, low, low + 0.1, low + 0.1}, 1).unsqueeze(0);
+  const Tensor logits = at::tensor({500.f, 0.f, -1.f, -500.f, inf, NAN}).view({1, 6, 1});
+  const Detections found = (*Create("score_threshold: 0", 1, true))->Process(boxes, logits);
+  ASSERT_EQ(found.counts[0].item<int64_t>(), 4);
+  EXPECT_FLOAT_EQ(found.scores[0][0].item<float>(), 1);
+  EXPECT_FLOAT_EQ(found.scores[0][1].item<float>(), 0.5f);
+  EXPECT_NEAR(found.scores[0][2].item<float>(), 1 / (1 + std::exp(1.0)), 2e-7);
+  EXPECT_LT(found.scores[0][3].item<float>(), 1e-30f);
 }
 
 TEST(PerClassNms, EqualScoresAreOrderedByClassThenAnchor) {
@@ -233,9 +291,10 @@ TEST(PerClassNms, HalfTypesAreRead) {
 }
 
 TEST(PerClassNms, BadOptionsNameTheField) {
-  for (const char* options : {"score_threshold: 1", "score_threshold: -0.1", "score_threshold: nan",
-                              "iou_threshold: 0", "iou_threshold: 1.5", "iou_threshold: nan",
-                              "max_candidates_per_class: 0", "max_detections: -1"}) {
+  for (const char* options :
+       {"score_threshold: 1", "score_threshold: -0.1", "score_threshold: nan", "iou_threshold: 0",
+        "iou_threshold: 1.5", "iou_threshold: nan", "max_candidates_per_class: 0",
+        "max_detections: -1", "nms_eta: 0", "nms_eta: 1.1", "nms_eta: nan"}) {
     const absl::Status status = Create(options, 3).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     const std::string field(options, std::string(options).find(':'));

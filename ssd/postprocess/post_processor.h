@@ -9,6 +9,9 @@ namespace ssd {
 
 struct PostProcessorContext {
   int64_t num_classes = 0;  // C; > 0
+  // Whether class_logits are [B, A, C] of one sigmoid for each class, without a background;
+  // otherwise they are [B, A, C + 1] of a softmax, background first.
+  bool sigmoid = false;
 };
 
 // Turns decoded boxes and class logits into final detections. Does not decode, and does not map
@@ -17,8 +20,9 @@ class PostProcessor {
  public:
   virtual ~PostProcessor() = default;
 
-  // boxes: [B, A, 4] f32 corners; class_logits: [B, A, C + 1]. Images are independent. Logits, so
-  // that an implementation may leave the softmax to the anchors that can survive.
+  // boxes: [B, A, 4] f32 corners; class_logits: [B, A, C + 1], or [B, A, C] of sigmoids. Images are
+  // independent. Logits, so that an implementation may leave the softmax to the anchors that can
+  // survive.
   virtual Detections Process(const Tensor& boxes, const Tensor& class_logits) const = 0;
 };
 

@@ -2,8 +2,10 @@
 
 #include <rapidjson/document.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -13,18 +15,43 @@
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
+namespace {
 
-const ChartSeries* MetricsHistory::Find(const std::string& name) const {
+const ChartSeries* FindIn(const std::vector<ChartSeries>& series, const std::string& name) {
   for (const ChartSeries& one : series) {
     if (one.name == name) return &one;
   }
   return nullptr;
 }
 
+// Series by name, as they come.
+class SeriesCollector {
+ public:
+  explicit SeriesCollector(std::vector<ChartSeries>& series) : series_(series) {}
+
+  void Add(const std::string& name, double x, double y) {
+    const auto [found, added] = place_.emplace(name, series_.size());
+    if (added) series_.push_back({name, {}, {}});
+    ChartSeries& series = series_[found->second];
+    series.x.push_back(x);
+    series.y.push_back(y);
+  }
+
+ private:
+  std::vector<ChartSeries>& series_;
+  std::map<std::string, size_t> place_;
+};
+
+}  // namespace
+
+const ChartSeries* MetricsHistory::Find(const std::string& name) const {
+  return FindIn(series, name);
+}
+
 absl::StatusOr<MetricsHistory> ReadMetricsHistory(const std::string& path) {
   SSD_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
   MetricsHistory history;
-  std::map<std::string, size_t> place;
+  SeriesCollector numbers(history.series), timing(history.timing);
   int64_t number = 0;
   for (size_t begin = 0; begin < content.size();) {
     ++number;
@@ -38,20 +65,27 @@ absl::StatusOr<MetricsHistory> ReadMetricsHistory(const std::string& path) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, ":", number, ": not a JSON object with a \"step\""));
     }
+    const double step = line["step"].GetDouble();
+    const bool is_evaluation = line.HasMember("best");
+    if (is_evaluation && line["best"].IsTrue()) history.best_step = std::llround(step);
     for (const auto& member : line.GetObject()) {
       const std::string name(member.name.GetString(), member.name.GetStringLength());
+      if (name == "timing" && member.value.IsObject()) {
+        for (const auto& clock : member.value.GetObject()) {
+          if (!clock.value.IsNumber()) continue;
+          timing.Add(absl::StrCat(is_evaluation ? "validation." : "train.", clock.name.GetString()),
+                     step, clock.value.GetDouble());
+        }
+      }
       if (name == "step" || name == "epoch" || !member.value.IsNumber()) continue;
-      const auto [found, added] = place.emplace(name, history.series.size());
-      if (added) history.series.push_back({name, {}, {}});
-      ChartSeries& series = history.series[found->second];
-      series.x.push_back(line["step"].GetDouble());
-      series.y.push_back(member.value.GetDouble());
+      numbers.Add(name, step, member.value.GetDouble());
     }
   }
   return history;
 }
 
-std::vector<Chart> TrainingCharts(const MetricsHistory& history) {
+std::vector<Chart> TrainingCharts(const MetricsHistory& history,
+                                  const ChartSeries& planned_learning_rate) {
   std::vector<Chart> charts;
   Chart loss{"Training loss", "step", "loss", {}, {}, {}, {}, {}};
   for (const auto& [name, shown] :
@@ -74,17 +108,45 @@ std::vector<Chart> TrainingCharts(const MetricsHistory& history) {
   }
   if (!validation.series.empty()) charts.push_back(validation);
 
-  if (const ChartSeries* rate = history.Find("train.learning_rate"); rate != nullptr) {
-    charts.push_back({"Learning rate",
-                      "step",
-                      "learning rate",
-                      {{"learning rate", rate->x, rate->y}},
-                      {},
-                      {},
-                      {},
-                      {}});
+  Chart rate{"Learning rate", "step", "learning rate", {}, {}, {}, {}, {}};
+  if (const ChartSeries* logged = history.Find("train.learning_rate"); logged != nullptr) {
+    rate.series.push_back({"logged", logged->x, logged->y});
   }
+  if (!planned_learning_rate.x.empty()) {
+    rate.series.push_back({"planned", planned_learning_rate.x, planned_learning_rate.y});
+    // All of it, however short the time at the highest rate.
+    const std::vector<double>& y = planned_learning_rate.y;
+    rate.y_max = 1.05 * *std::max_element(y.begin(), y.end());
+  }
+  if (!rate.series.empty()) charts.push_back(rate);
   return charts;
+}
+
+TimingSummary SummarizeTiming(const MetricsHistory& history) {
+  TimingSummary summary;
+  if (const ChartSeries* seconds = FindIn(history.timing, "validation.seconds");
+      seconds != nullptr) {
+    summary.evaluations = static_cast<int64_t>(seconds->y.size());
+    summary.evaluation_seconds = std::accumulate(seconds->y.begin(), seconds->y.end(), 0.0);
+  }
+  const ChartSeries* rate = FindIn(history.timing, "train.images_per_second");
+  const ChartSeries* wait = FindIn(history.timing, "train.data_wait_share");
+  if (rate == nullptr) return summary;
+  // Steps are of equally many images, so the time of a logging step goes with its steps by its
+  // rate.
+  double steps = 0, time = 0, waited = 0, before = 0;
+  for (size_t i = 0; i < rate->x.size(); ++i) {
+    const double of_this = rate->x[i] - before;
+    before = rate->x[i];
+    if (!(rate->y[i] > 0)) continue;
+    steps += of_this;
+    time += of_this / rate->y[i];
+    if (wait != nullptr && i < wait->y.size()) waited += wait->y[i] * of_this / rate->y[i];
+  }
+  if (!(time > 0)) return summary;
+  summary.images_per_second = steps / time;
+  if (wait != nullptr) summary.data_wait_share = waited / time;
+  return summary;
 }
 
 }  // namespace ssd

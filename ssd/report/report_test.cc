@@ -192,10 +192,13 @@ TEST(MetricsHistory, ReadsWhatWasLogged) {
   const std::string path = testing::TempDir() + "/history.jsonl";
   const std::string lines =
       "{\"step\":10,\"epoch\":0.5,\"train.loss\":3.5,\"train.learning_rate\":0.1,"
-      "\"timing\":{\"seconds\":1}}\n"
-      "{\"step\":20,\"epoch\":1,\"train.loss\":null,\"train.learning_rate\":0.2,\"timing\":{}}\n"
+      "\"timing\":{\"seconds\":1,\"images_per_second\":40,\"data_wait_share\":0.5}}\n"
+      "{\"step\":20,\"epoch\":1,\"train.loss\":null,\"train.learning_rate\":0.2,"
+      "\"timing\":{\"seconds\":2,\"images_per_second\":10,\"data_wait_share\":0}}\n"
       "{\"step\":20,\"epoch\":1,\"validation.AP\":0.25,\"validation.AP50\":0.5,"
-      "\"validation.AP75\":null,\"validation.APs\":0.1,\"best\":true,\"timing\":{}}\n";
+      "\"validation.AP75\":null,\"validation.APs\":0.1,\"best\":true,\"timing\":{\"seconds\":3}}\n"
+      "{\"step\":20,\"epoch\":1,\"validation.AP\":0.2,\"best\":false,"
+      "\"timing\":{\"seconds\":1.5}}\n";
   ASSERT_TRUE(WriteFileAtomically(path, lines + "{\"step\":3").ok());
   const auto history = ReadMetricsHistory(path);
   ASSERT_TRUE(history.ok()) << history.status();
@@ -211,9 +214,39 @@ TEST(MetricsHistory, ReadsWhatWasLogged) {
   EXPECT_EQ(charts[1].series[1].name, "AP50");
   EXPECT_EQ(charts[2].title, "Learning rate");
   EXPECT_TRUE(TrainingCharts({}).empty());
+  EXPECT_EQ(history->best_step, 20);
+
+  // 10 steps at 40 and 10 at 10 images a second: one second in five at the one, waiting for half.
+  const TimingSummary timing = SummarizeTiming(*history);
+  EXPECT_NEAR(timing.images_per_second.value(), 16, 1e-9);
+  EXPECT_NEAR(timing.data_wait_share.value(), 0.1, 1e-9);
+  EXPECT_EQ(timing.evaluations, 2);
+  EXPECT_DOUBLE_EQ(timing.evaluation_seconds, 4.5);
+  EXPECT_FALSE(SummarizeTiming({}).images_per_second.has_value());
+  EXPECT_EQ(SummarizeTiming({}).evaluations, 0);
 
   ASSERT_TRUE(WriteFileAtomically(path, lines + "{}\n").ok());
-  EXPECT_THAT(std::string(ReadMetricsHistory(path).status().message()), HasSubstr(path + ":4"));
+  EXPECT_THAT(std::string(ReadMetricsHistory(path).status().message()), HasSubstr(path + ":5"));
+}
+
+TEST(MetricsHistory, ThePlannedLearningRateIsShownWhole) {
+  MetricsHistory history;
+  history.series = {{"train.learning_rate", {10, 20}, {1, 0.1}}};
+  ChartSeries planned{"", {}, {}};
+  for (int step = 1; step <= 100; ++step) {
+    planned.x.push_back(step);
+    planned.y.push_back(step < 3 ? 1 : 0.1);  // else taken for an early peak, and cut
+  }
+  const std::vector<Chart> charts = TrainingCharts(history, planned);
+  ASSERT_EQ(charts.size(), 1u);
+  ASSERT_EQ(charts[0].series.size(), 2u);
+  EXPECT_EQ(charts[0].series[0].name, "logged");
+  EXPECT_EQ(charts[0].series[1].name, "planned");
+  EXPECT_THAT(charts[0].series[1].x, testing::SizeIs(100));
+  EXPECT_GE(charts[0].y_max.value(), 1);
+  const Page page(SvgChart(charts[0]));
+  EXPECT_EQ(page.Count("//polyline"), 2u);
+  EXPECT_EQ(TrainingCharts({}, planned).size(), 1u);
 }
 
 ReportContent WholeReport() {

@@ -64,7 +64,8 @@ std::vector<ImageDetections> DetectionsInPixels(const Detections& detections,
 
 absl::StatusOr<EvaluationOutcome> EvaluateDetector(SsdDetector& detector, BatchSource& batches,
                                                    Evaluator& evaluator, at::Device device,
-                                                   const ComputeFormat& format) {
+                                                   const ComputeFormat& format,
+                                                   const TestTimeViews& views) {
   const EvaluationModeScope evaluation_mode(detector);
   const c10::InferenceMode inference_mode;
   evaluator.Reset();
@@ -73,13 +74,10 @@ absl::StatusOr<EvaluationOutcome> EvaluateDetector(SsdDetector& detector, BatchS
   while (true) {
     SSD_ASSIGN_OR_RETURN(std::optional<Batch> batch, batches.Next());
     if (!batch.has_value()) break;
-    Predictions predictions;
-    {
-      const AutocastScope autocast(device, format.precision);
-      predictions = detector.Forward(PlaceImages(batch->images, device, format.memory_format));
-    }
+    const Detections detections =
+        views.Detect(detector, PlaceImages(batch->images, device, format.memory_format), format);
     for (ImageDetections& image :
-         DetectionsInPixels(detector.Detect(predictions), batch->image_ids, batch->geometry)) {
+         DetectionsInPixels(detections, batch->image_ids, batch->geometry)) {
       evaluator.Add(image.image_id, image.detections);
       outcome.detections.push_back(std::move(image));
     }

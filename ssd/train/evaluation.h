@@ -12,6 +12,7 @@
 #include "ssd/eval/evaluator.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/train/compute_format.h"
+#include "ssd/train/test_time_views.h"
 
 namespace ssd {
 
@@ -27,11 +28,13 @@ std::vector<ImageDetections> DetectionsInPixels(const Detections& detections,
                                                 const std::vector<Geometry>& geometry);
 
 // Runs the detector, in evaluation mode and without gradients, over one epoch of `batches` and
-// judges what it finds. `evaluator` is reset first. The detector comes back in the mode it was in;
-// it must be on `device`, in `format`. \error the batch source's, naming the file at fault.
+// judges what it finds in `views` of each image. `evaluator` is reset first. The detector comes
+// back in the mode it was in; it must be on `device`, in `format`. \error the batch source's,
+// naming the file at fault.
 absl::StatusOr<EvaluationOutcome> EvaluateDetector(SsdDetector& detector, BatchSource& batches,
                                                    Evaluator& evaluator, at::Device device,
-                                                   const ComputeFormat& format);
+                                                   const ComputeFormat& format,
+                                                   const TestTimeViews& views = TestTimeViews());
 
 }  // namespace ssd
 

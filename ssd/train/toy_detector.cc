@@ -72,7 +72,8 @@ class ToyAnchors final : public AnchorGenerator {
     return std::make_unique<ToyAnchors>();
   }
   std::vector<int64_t> AnchorsPerCell() const override { return {2}; }
-  Anchors Generate(absl::Span<const FeatureSpec> levels, ImageSize input) const override {
+  absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
+                                   ImageSize input) const override {
     std::vector<float> values;
     for (int64_t y = 0; y < levels[0].height; ++y) {
       for (int64_t x = 0; x < levels[0].width; ++x) {
@@ -83,7 +84,7 @@ class ToyAnchors final : public AnchorGenerator {
       }
     }
     const Tensor boxes = at::tensor(values).view({-1, 4});
-    return {boxes, {boxes.size(0)}};
+    return Anchors{boxes, {boxes.size(0)}};
   }
 };
 SSD_REGISTER_ANCHOR_GENERATOR(ToyAnchorsOptions, ToyAnchors);
@@ -161,20 +162,28 @@ class ToyLoss final : public Loss {
 };
 SSD_REGISTER_LOSS(ToyLossOptions, ToyLoss);
 
-// The best anchor of each image, at its best class.
+// The best anchor of each image, or all of them, at its best class.
 class ToyPostProcessor final : public PostProcessor {
  public:
   static absl::StatusOr<std::unique_ptr<PostProcessor>> Create(
       const ToyPostProcessorOptions& options, const PostProcessorContext& context) {
-    return std::make_unique<ToyPostProcessor>();
+    return std::make_unique<ToyPostProcessor>(options.keep_all());
   }
+  explicit ToyPostProcessor(bool keep_all) : keep_all_(keep_all) {}
   Detections Process(const Tensor& boxes, const Tensor& class_logits) const override {
     const Tensor scores = class_logits.to(at::kFloat).softmax(2).slice(2, 1);
+    if (keep_all_) {
+      const auto [best, index] = scores.max(2);
+      return {boxes, best, index + 1, at::full({boxes.size(0)}, boxes.size(1), index.options())};
+    }
     const auto [best, index] = scores.flatten(1).max(1, /*keepdim=*/true);
     const Tensor anchor = at::floor_divide(index, scores.size(2));
     return {boxes.gather(1, anchor.unsqueeze(2).expand({-1, -1, 4})), best,
             index % scores.size(2) + 1, at::ones({boxes.size(0)}, index.options())};
   }
+
+ private:
+  bool keep_all_;
 };
 SSD_REGISTER_POST_PROCESSOR(ToyPostProcessorOptions, ToyPostProcessor);
 
@@ -191,7 +200,8 @@ std::shared_ptr<SsdDetector> MakeToyDetector(const ToyOptions& options) {
       "anchor_generator { [ssd.toy.ToyAnchorsOptions.ext] {} } "
       "matcher { [ssd.toy.ToyMatcherOptions.ext] {} } "
       "box_coder { [ssd.toy.ToyCoderOptions.ext] {} } loss { [ssd.toy.ToyLossOptions.ext] {} } "
-      "post_processor { [ssd.toy.ToyPostProcessorOptions.ext] {} }");
+      "post_processor { [ssd.toy.ToyPostProcessorOptions.ext] { keep_all: ",
+      options.keep_all ? "true" : "false", " } }");
   CHECK(google::protobuf::TextFormat::ParseFromString(text, &config));
   at::manual_seed(options.seed);
   auto detector = SsdDetector::Create(config, kToyClasses);

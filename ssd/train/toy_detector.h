@@ -18,6 +18,7 @@ struct ToyOptions {
   uint64_t seed = 1;
   bool batch_norm = true;
   double dropout = 0;
+  bool keep_all = false;  // every box is a detection, in the anchors' order
 };
 
 std::shared_ptr<SsdDetector> MakeToyDetector(const ToyOptions& options);

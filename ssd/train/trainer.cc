@@ -182,6 +182,12 @@ absl::StatusOr<TrainingOutcome> Trainer::Train() {
   if (best_.has_value()) {
     if (best_->has_metric()) outcome.best_metric = best_->metric();
     outcome.best_step = best_->step();
+  } else if (step_ > 0) {
+    // Stopped before its first evaluation. The checkpoint does not know of it, so that a resumed
+    // run is one that was never stopped.
+    const AveragedWeightsScope averaged(average_.get());
+    SSD_RETURN_IF_ERROR(SaveBest());
+    outcome.best_step = step_;
   }
   return outcome;
 }

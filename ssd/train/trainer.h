@@ -55,7 +55,9 @@ struct TrainingOutcome {
   std::string status;  // "done", "interrupted" or "time limit"
   int64_t step = 0;    // optimizer steps done since the very start
   std::optional<double> best_metric;
-  int64_t best_step = 0;  // of best.pt; 0: none was written
+  // Of best.pt: the evaluation it comes from, or the last step of a run that was stopped before its
+  // first evaluation. 0: none was written.
+  int64_t best_step = 0;
 };
 
 // Trains a detector: batches in, weights, checkpoints and records out. The same loop on every
@@ -79,7 +81,8 @@ class Trainer {
   // Optimizer steps done.
   int64_t step() const { return step_; }
 
-  // Trains to the end of the run, or to a stop or the time limit, after which last.pt is written.
+  // Trains to the end of the run, or to a stop or the time limit. Then last.pt is written; where
+  // nothing was evaluated yet, its weights are best.pt, too.
   // \error Aborted if a loss or gradient is not finite: names the step, epoch, batch, images and
   // term, and the file that holds the batch; weights, buffers and optimizer are as before that
   // step, and last.pt is untouched. Internal if LibTorch fails. Otherwise the error of a part.

@@ -17,6 +17,7 @@
 #include "ssd/train/auto_precision.h"
 #include "ssd/train/evaluation.h"
 #include "ssd/train/random_state.h"
+#include "ssd/train/test_time_views.h"
 #include "ssd/train/toy_detector.h"
 
 namespace ssd {
@@ -68,9 +69,11 @@ struct ToyRun {
         " memory_format: CHANNELS_LAST"));
     CHECK(ValidateTrainerConfig(parts.config).ok());
     PlaceModule(*detector, at::kCPU, parts.config.memory_format());
-    const OptimizerConfig config = Parse<OptimizerConfig>(optimizer_text);
-    optimizer =
-        OptimizerRegistry::Get().Create(config, {NamedParameters(*detector, true), 1}).value();
+    const OptimizerConfig config =
+        Parse<OptimizerConfig>(optimizer_text + " no_decay_for_biases_and_norms: true");
+    optimizer = OptimizerRegistry::Get()
+                    .Create(config, {NamedParameters(*detector, config).value(), 1})
+                    .value();
     const RunLength length = LengthOfRun(parts.config, batches_per_epoch);
     schedule = CreateSchedule(Parse<ScheduleConfig>("cosine {} warmup { steps: 3 }"),
                               {length.total_steps, length.steps_per_epoch})
@@ -377,6 +380,68 @@ TEST(Trainer, SavesTheLastWeightsWhereNothingIsEvaluated) {
   EXPECT_FALSE(outcome->best_metric.has_value());
 }
 
+// Stopped before anything was judged, a run still leaves weights to use: those of last.pt, averaged
+// where there is an average.
+TEST(Trainer, SavesTheLastWeightsOfAStoppedRun) {
+  for (const char* trainer : {"steps: 6", "steps: 6 evaluate_every: 5 ema { decay: 0.5 }"}) {
+    ToyRun run("stopped", trainer);
+    run.parts.evaluate = [](SsdDetector&) -> absl::StatusOr<Metrics> {
+      return Metrics{{{"AP", 0.5}}, {}};
+    };
+    std::vector<Tensor> saved;
+    run.parts.save_best = [&saved, &run](SsdDetector& detector, const std::string& path) {
+      EXPECT_EQ(path, run.folder + "/checkpoints/best.pt");
+      saved.clear();
+      for (const Tensor& parameter : detector.parameters()) {
+        saved.push_back(parameter.detach().clone());
+      }
+      return absl::OkStatus();
+    };
+    run.batches.before_batch = [&run](int64_t index) {
+      if (index == 2) run.stop = 15;
+      return absl::OkStatus();
+    };
+    const auto outcome = run.Go();
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(outcome->status, "interrupted");
+    EXPECT_EQ(outcome->best_step, 3);
+    EXPECT_FALSE(outcome->best_metric.has_value());
+    const auto checkpoint = ReadCheckpoint(run.last());
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    EXPECT_FALSE(checkpoint->state.has_best());  // nothing to beat
+    const NamedTensors& expected =
+        run.parts.config.has_ema() ? checkpoint->average : checkpoint->model;
+    ASSERT_FALSE(saved.empty());
+    for (size_t i = 0; i < saved.size(); ++i) EXPECT_TRUE(at::equal(saved[i], expected[i].second));
+
+    // Taken up again, the run is one that was never stopped.
+    saved.clear();
+    run.batches.before_batch = nullptr;
+    run.stop = 0;
+    const auto resumed = run.Go(/*resume=*/true);
+    ASSERT_TRUE(resumed.ok()) << resumed.status();
+    EXPECT_EQ(resumed->best_metric, 0.5);
+    EXPECT_FALSE(saved.empty());
+
+    // A stop after an evaluation leaves what that chose.
+    ToyRun judged("stopped_later", "steps: 6 evaluate_every: 2");
+    judged.parts.evaluate = run.parts.evaluate;
+    int count = 0;
+    judged.parts.save_best = [&count](SsdDetector&, const std::string&) {
+      ++count;
+      return absl::OkStatus();
+    };
+    judged.batches.before_batch = [&judged](int64_t index) {
+      if (index == 2) judged.stop = 15;
+      return absl::OkStatus();
+    };
+    const auto stopped = judged.Go();
+    ASSERT_TRUE(stopped.ok()) << stopped.status();
+    EXPECT_EQ(stopped->best_step, 2);
+    EXPECT_EQ(count, 1);
+  }
+}
+
 TEST(Trainer, StopsAtTheTimeLimitAndGoesOn) {
   {
     ToyRun run("limit", "steps: 4 time_limit: 1e-9");
@@ -519,6 +584,26 @@ TEST(Evaluation, RunsOverOneEpochAndChangesNothing) {
   EXPECT_FALSE(EvaluateDetector(*run.detector, run.batches, evaluator, at::kCPU, {}).ok());
   run.batches.before_batch = nullptr;
   EXPECT_TRUE(run.Go().ok());
+}
+
+TEST(Evaluation, ShowsTheViewsItIsGiven) {
+  ToyOptions toy;
+  toy.keep_all = true;
+  ToyRun run("views", "steps: 1", "sgd {}", toy);
+  CountingEvaluator evaluator;
+  const ComputeFormat format = {TrainerConfig::FP32, TrainerConfig::CHANNELS_LAST};
+  std::vector<size_t> counts;
+  for (const char* config : {"", "horizontal_flip: true", "horizontal_flip: true scale: 0.5"}) {
+    const auto views = TestTimeViews::Create(Parse<TestTimeViewsConfig>(config), *run.detector);
+    ASSERT_TRUE(views.ok()) << views.status();
+    const auto outcome =
+        EvaluateDetector(*run.detector, run.batches, evaluator, at::kCPU, format, *views);
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    ASSERT_EQ(outcome->detections.size(), 28u);
+    counts.push_back(evaluator.count);
+  }
+  EXPECT_LT(counts[0], counts[1]);
+  EXPECT_LT(counts[1], counts[2]);
 }
 
 }  // namespace

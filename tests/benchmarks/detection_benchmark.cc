@@ -39,7 +39,7 @@ std::vector<FeatureSpec> Levels() {
   return levels;
 }
 
-Anchors Ssd300Anchors() { return Generator()->Generate(Levels(), {300, 300}); }
+Anchors Ssd300Anchors() { return *Generator()->Generate(Levels(), {300, 300}); }
 
 Truth RandomTruth(int64_t batch, int64_t truths) {
   at::manual_seed(1);
@@ -64,14 +64,16 @@ BENCHMARK(BM_Anchors)->Unit(benchmark::kMillisecond);
 void BM_Match(benchmark::State& state) {
   const Truth truth = RandomTruth(32, state.range(0));
   const Tensor corners = CornersFromCenters(Ssd300Anchors().boxes);
-  for (auto _ : state) benchmark::DoNotOptimize(MatchOnCpu(truth, corners, 0.5f));
+  for (auto _ : state) benchmark::DoNotOptimize(BipartiteMatchOnCpu(truth, corners, {}));
 }
 BENCHMARK(BM_Match)->Arg(1)->Arg(8)->Arg(64)->Arg(300)->Unit(benchmark::kMillisecond);
 
 void BM_MatchByTensorOps(benchmark::State& state) {
   const Truth truth = RandomTruth(32, state.range(0));
   const Tensor corners = CornersFromCenters(Ssd300Anchors().boxes);
-  for (auto _ : state) benchmark::DoNotOptimize(MatchByTensorOps(truth, corners, 0.5f));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(BipartiteMatchByTensorOps(truth, corners, {}));
+  }
 }
 BENCHMARK(BM_MatchByTensorOps)->Arg(8)->Unit(benchmark::kMillisecond);
 
@@ -85,8 +87,7 @@ void BM_Encode(benchmark::State& state) {
 }
 BENCHMARK(BM_Encode)->Unit(benchmark::kMillisecond);
 
-using Terms = MultiboxTerms (*)(const Predictions&, const Targets&, const MultiboxLossOptions&,
-                                LossDetail*);
+using Terms = MultiboxTerms (*)(const Predictions&, const Targets&);
 
 // Forward and backward of a batch of 32 with about 30 positives an image; classes with background.
 void Loss(benchmark::State& state, Terms terms) {
@@ -97,16 +98,24 @@ void Loss(benchmark::State& state, Terms terms) {
   Targets targets;
   targets.labels = (at::rand({32, kAnchors}) < 0.0035).to(at::kLong);
   targets.box_codes = at::randn({32, kAnchors, 4});
-  const MultiboxLossOptions options;
   for (auto _ : state) {
     logits.mutable_grad() = Tensor();
     codes.mutable_grad() = Tensor();
-    const MultiboxTerms result = terms({codes, logits}, targets, options, nullptr);
+    const MultiboxTerms result = terms({codes, logits}, targets);
     (result.classification + result.localization).backward();
   }
 }
-void BM_MultiboxLoss(benchmark::State& state) { Loss(state, MultiboxTermsOnCpu); }
-void BM_MultiboxLossByTensorOps(benchmark::State& state) { Loss(state, MultiboxTermsByTensorOps); }
+void BM_MultiboxLoss(benchmark::State& state) {
+  Loss(state, [](const Predictions& predictions, const Targets& targets) {
+    return MultiboxTermsOnCpu(predictions, targets, MultiboxLossOptions(), nullptr, nullptr);
+  });
+}
+void BM_MultiboxLossByTensorOps(benchmark::State& state) {
+  Loss(state, [](const Predictions& predictions, const Targets& targets) {
+    return MultiboxTermsByTensorOps(predictions, targets, MultiboxLossOptions(),
+                                    /*sigmoid=*/false, nullptr, nullptr);
+  });
+}
 BENCHMARK(BM_MultiboxLoss)->Arg(21)->Arg(81)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_MultiboxLossByTensorOps)->Arg(21)->Arg(81)->Unit(benchmark::kMillisecond);
 

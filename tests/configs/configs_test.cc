@@ -7,7 +7,9 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/load_experiment.h"
@@ -16,6 +18,7 @@
 #include "ssd/model/ssd_detector.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
+#include "tests/golden/golden.h"
 
 namespace ssd {
 namespace {
@@ -42,22 +45,77 @@ std::string TestName(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
+// What is published of a shipped experiment's network.
+struct Published {
+  int64_t num_classes;
+  int64_t anchors;
+  const char* golden;  // the entry of arch.json that has its parameters, or null
+};
+
+const std::map<std::string, Published>& PublishedNetworks() {
+  static const auto* const networks = new std::map<std::string, Published>{
+      {"experiments/coco/ssd300_vgg16.textproto", {90, 8732, "torchvision_ssd300_vgg16_91"}},
+      {"experiments/coco/ssd300_vgg16_torchvision.textproto",
+       {90, 8732, "torchvision_ssd300_vgg16_91"}},
+      {"experiments/voc/ssd300_vgg16.textproto", {20, 8732, "amdegroot_ssd300_21"}},
+      {"experiments/coco/ssd512_vgg16.textproto", {80, 24564, nullptr}},
+      {"experiments/voc/ssd512_vgg16.textproto", {20, 24564, nullptr}},
+      {"experiments/coco/ssd300_resnet18.textproto", {80, 8732, nullptr}},
+      {"experiments/coco/ssd300_resnet50_nvidia.textproto",
+       {80, 8732, "nvidia_ssd300_resnet50_81"}},
+      {"experiments/coco/ssdlite320_mobilenet_v3.textproto",
+       {90, 3234, "torchvision_ssdlite320_91_reduced_tail"}},
+  };
+  return *networks;
+}
+
+void ExpectPublished(const ModelConfig& model, const Published& published) {
+  const auto detector = SsdDetector::Create(model, published.num_classes);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  EXPECT_EQ((*detector)->anchors().boxes.size(0), published.anchors);
+  if (published.golden == nullptr) return;
+  int64_t parameters = 0;
+  for (const Tensor& parameter : (*detector)->parameters()) parameters += parameter.numel();
+  EXPECT_EQ(parameters, golden::File("arch.json")[published.golden]["params"].GetInt64());
+}
+
+// The same network with few channels, so that a step takes a moment.
+ModelConfig Narrow(const ModelConfig& model) {
+  ModelConfig narrow = model;
+  BackboneConfig& backbone = *narrow.mutable_backbone();
+  if (backbone.has_resnet()) {
+    backbone.mutable_resnet()->set_width(std::min(backbone.resnet().width(), 16));
+  } else if (backbone.has_vgg16()) {
+    backbone.mutable_vgg16()->set_width(8);
+  } else if (backbone.has_mobilenet_v2()) {
+    backbone.mutable_mobilenet_v2()->set_width_multiplier(0.25);
+  } else if (backbone.has_mobilenet_v3_large()) {
+    backbone.mutable_mobilenet_v3_large()->set_width_multiplier(0.25);
+  }
+  return narrow;
+}
+
 class ShippedExperiment : public testing::TestWithParam<std::string> {};
 
 TEST_P(ShippedExperiment, LoadsBuildsAndTakesAStep) {
   const absl::StatusOr<Experiment> experiment =
       LoadExperiment(GetParam(), std::vector<std::string>(), ".");
   ASSERT_TRUE(experiment.ok()) << experiment.status();
+  const auto published = PublishedNetworks().find(GetParam());
+  if (published != PublishedNetworks().end()) {
+    ExpectPublished(experiment->model(), published->second);
+  }
   at::manual_seed(1);
-  const auto detector = SsdDetector::Create(experiment->model(), kClasses);
+  const auto detector = SsdDetector::Create(Narrow(experiment->model()), kClasses);
   ASSERT_TRUE(detector.ok()) << detector.status();
   SsdDetector& network = **detector;
   const ImageSize size = network.input_size();
 
   // Zero learning rate would pass too; the weights must move.
   OptimizerContext context;
-  context.parameters =
-      NamedParameters(network, experiment->optimizer().no_decay_for_biases_and_norms());
+  auto parameters = NamedParameters(network, experiment->optimizer());
+  ASSERT_TRUE(parameters.ok()) << parameters.status();
+  context.parameters = *std::move(parameters);
   const auto optimizer = OptimizerRegistry::Get().Create(experiment->optimizer(), context);
   ASSERT_TRUE(optimizer.ok()) << optimizer.status();
   EXPECT_GT((*optimizer)->base_learning_rate(), 0);
@@ -73,7 +131,7 @@ TEST_P(ShippedExperiment, LoadsBuildsAndTakesAStep) {
   losses.total.backward();
   EXPECT_TRUE(std::isfinite(losses.total.item<float>()));
   const Tensor before = context.parameters.front().value.detach().clone();
-  (*optimizer)->Step(at::tensor(1e-3f), Tensor());
+  (*optimizer)->Step(at::full({}, 1e-3f), Tensor());
   EXPECT_FALSE(before.equal(context.parameters.front().value));
 
   network.eval();
@@ -103,6 +161,12 @@ TEST(ShippedConfigs, SayWhatTheyAre) {
   }
   EXPECT_GT(files, 0u);
   EXPECT_EQ(Configs("Experiment").size() + Configs("Sweep").size(), files);
+}
+
+TEST(ShippedConfigs, IncludeWhatIsPublished) {
+  for (const auto& entry : PublishedNetworks()) {
+    EXPECT_TRUE(std::filesystem::exists(entry.first)) << entry.first;
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What every registered backbone keeps, and what torchvision says ResNets are.
+// What every registered backbone keeps, and what torchvision says ResNets, MobileNets and VGG-16
+// are.
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
@@ -43,6 +44,16 @@ std::vector<std::string> Configs() {
       "resnet { depth: 50 width: 4 norm: GROUP_NORM zero_init_residual: true }",
       "resnet { depth: 50 width: 4 form: CONV4_STRIDE_1 }",
       "resnet { depth: 101 width: 2 }",
+      "resnet { depth: 18 width: 8 frozen_stages: 2 }",
+      "vgg16 { width: 4 l2_norm_scale: 0 }",
+      "vgg16 { width: 4 norm: BATCH_NORM frozen_stages: 3 }",
+      "vgg16 { width: 4 norm: FROZEN_BATCH_NORM }",
+      "vgg16 { width: 4 norm: GROUP_NORM }",
+      "mobilenet_v2 { width_multiplier: 0.35 norm_epsilon: 1e-3 norm_momentum: 0.03 }",
+      "mobilenet_v2 { width_multiplier: 1.4 norm: FROZEN_BATCH_NORM frozen_stages: 0 }",
+      "mobilenet_v3_large { width_multiplier: 0.25 initial_standard_deviation: 0.3 }",
+      "mobilenet_v3_large { width_multiplier: 0.5 reduced_tail: false frozen_stages: 5 }",
+      "tiny { width: 4 frozen_stages: 1 }",
   };
   const auto* family = BackboneConfig::descriptor();
   for (const std::string& name : BackboneRegistry::Get().Names()) {
@@ -126,6 +137,7 @@ TEST_P(BackboneContractTest, EveryParameterLearnsAndEvaluationChangesNothing) {
   }
   loss.backward();
   for (const auto& parameter : backbone_->named_parameters()) {
+    if (!parameter.value().requires_grad()) continue;
     ASSERT_TRUE(parameter.value().grad().defined()) << parameter.key();
     EXPECT_TRUE(parameter.value().grad().isfinite().all().item<bool>()) << parameter.key();
   }
@@ -147,18 +159,34 @@ TEST_P(BackboneContractTest, EveryParameterLearnsAndEvaluationChangesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(All, BackboneContractTest, ::testing::ValuesIn(Configs()));
 
-// The pixels that a cell depends on are those where its gradient is not zero. Positive weights keep
-// every ReLU open, so that nothing cancels.
-TEST(ResNetTest, CentresAndReceptiveFieldsAreWhereTheGradientIs) {
+// The pixels that a cell depends on are those where its gradient is not zero. Positive weights
+// whose sums are 1, and small images, keep every ReLU open and no ReLU6 full, so that nothing
+// cancels. A pooling looks at one cell of its window: where there are several, many images find all
+// of them.
+TEST(BackboneTest, CentresAndReceptiveFieldsAreWhereTheGradientIs) {
   at::manual_seed(12);
-  for (const std::string text :
-       {"resnet { depth: 18 width: 2 }", "resnet { depth: 50 width: 1 form: CONV4_STRIDE_1 }"}) {
+  const std::pair<const char*, int64_t> cases[] = {
+      {"resnet { depth: 18 width: 2 }", 1},
+      {"resnet { depth: 50 width: 1 form: CONV4_STRIDE_1 }", 1},
+      {"vgg16 { width: 1 l2_norm_scale: 0 }", 8},
+      {"mobilenet_v2 { width_multiplier: 0.1 }", 1},
+      {"mobilenet_v3_large { width_multiplier: 0.1 }", 1},
+      {"tiny { width: 1 }", 1},
+  };
+  for (const auto& [text, num_images] : cases) {
     const std::unique_ptr<Backbone> backbone = MustCreate(text);
     backbone->eval();
     backbone->to(at::kDouble);
-    for (const Tensor& parameter : backbone->parameters()) parameter.detach().abs_();
+    for (const auto& parameter : backbone->named_parameters()) {
+      const Tensor value = parameter.value().detach();
+      value.abs_();
+      if (value.dim() == 4) value.div_(value.sum(at::IntArrayRef({1, 2, 3}), /*keepdim=*/true));
+      // Squeeze-and-excitation depends on the whole image, which is not counted.
+      if (parameter.key().find("fc2.weight") != std::string::npos) value.zero_();
+    }
     const ImageSize size = {481, 497};
-    const Tensor images = at::rand({1, 3, size.height, size.width}, at::kDouble).requires_grad_();
+    const Tensor images =
+        (at::rand({num_images, 3, size.height, size.width}, at::kDouble) * 1e-3).requires_grad_();
     const std::vector<FeatureSpec> specs = backbone->OutputSpecs(size);
     const std::vector<Tensor> maps = backbone->Forward(images);
     for (size_t i = 0; i < maps.size(); ++i) {
@@ -166,17 +194,20 @@ TEST(ResNetTest, CentresAndReceptiveFieldsAreWhereTheGradientIs) {
       const int64_t row = spec.height / 2;
       const int64_t column = spec.width / 2;
       images.mutable_grad() = Tensor();
-      maps[i].index({0, 0, row, column}).backward({}, /*retain_graph=*/true);
-      const Tensor touched = images.grad()[0].ne(0).any(0);
+      maps[i].select(1, 0).select(1, row).select(1, column).sum().backward({},
+                                                                           /*retain_graph=*/true);
+      const Tensor touched = images.grad().ne(0).any(0).any(0);
       const double center_y = spec.first_center_y + static_cast<double>(row) * spec.stride_y;
       const double center_x = spec.first_center_x + static_cast<double>(column) * spec.stride_x;
       const double reach = spec.receptive_field / 2;
       const Tensor rows = touched.any(1).nonzero().to(at::kDouble);
       const Tensor columns = touched.any(0).nonzero().to(at::kDouble);
       EXPECT_EQ(rows.min().item<double>(), std::max(0.0, center_y - reach)) << text << i;
-      EXPECT_EQ(rows.max().item<double>() + 1, std::min<double>(size.height, center_y + reach));
+      EXPECT_EQ(rows.max().item<double>() + 1, std::min<double>(size.height, center_y + reach))
+          << text << i;
       EXPECT_EQ(columns.min().item<double>(), std::max(0.0, center_x - reach)) << text << i;
-      EXPECT_EQ(columns.max().item<double>() + 1, std::min<double>(size.width, center_x + reach));
+      EXPECT_EQ(columns.max().item<double>() + 1, std::min<double>(size.width, center_x + reach))
+          << text << i;
     }
   }
 }
@@ -319,11 +350,164 @@ TEST(ResNetTest, FrozenBatchNormLeavesOnlyConvolutionsToTrain) {
   }
 }
 
-TEST(ResNetTest, WrongOptionsAreNamed) {
+// The layers of frozen stages stay as they are; all others learn.
+TEST(BackboneTest, FrozenStagesDoNotLearn) {
+  struct Case {
+    const char* text;
+    std::vector<std::string> frozen;  // beginnings of names
+  };
+  const Case cases[] = {
+      {"resnet { depth: 18 width: 4 frozen_stages: 0 }", {"conv1.", "bn1."}},
+      {"resnet { depth: 18 width: 4 frozen_stages: 2 }", {"conv1.", "bn1.", "layer1.", "layer2."}},
+      {"resnet { depth: 18 width: 4 form: CONV4_STRIDE_1 frozen_stages: 3 }", {""}},
+      {"vgg16 { width: 4 frozen_stages: 0 }", {}},
+      {"vgg16 { width: 4 frozen_stages: 2 }",
+       {"features.0.", "features.2.", "features.5.", "features.7."}},
+      {"vgg16 { width: 4 norm: BATCH_NORM frozen_stages: 1 }",
+       {"features.0.", "features.1.", "features.3.", "features.4."}},
+      {"mobilenet_v2 { width_multiplier: 0.1 frozen_stages: 2 }",
+       {"features.0.", "features.1.", "features.2.", "features.3."}},
+      {"mobilenet_v3_large { width_multiplier: 0.1 frozen_stages: 2 }",
+       {"features.0.", "features.1.", "features.2.", "features.3."}},
+      {"mobilenet_v3_large { width_multiplier: 0.1 frozen_stages: 0 }", {"features.0."}},
+      {"tiny { frozen_stages: 1 }", {"conv1.", "conv2."}},
+  };
+  for (const Case& c : cases) {
+    at::manual_seed(13);
+    const std::unique_ptr<Backbone> backbone = MustCreate(c.text);
+    const auto is_frozen = [&c](const std::string& name) {
+      for (const std::string& beginning : c.frozen) {
+        if (name.compare(0, beginning.size(), beginning) == 0) return true;
+      }
+      return false;
+    };
+    for (const auto& parameter : backbone->named_parameters()) {
+      EXPECT_NE(parameter.value().requires_grad(), is_frozen(parameter.key()))
+          << c.text << " " << parameter.key();
+    }
+    backbone->train();
+    backbone->Forward(at::randn({2, 3, 64, 64}));
+    for (const auto& buffer : backbone->named_buffers()) {
+      const std::string& name = buffer.key();
+      if (name.find("num_batches_tracked") == std::string::npos) continue;
+      EXPECT_EQ(buffer.value().item<int64_t>(), is_frozen(name) ? 0 : 1) << c.text << " " << name;
+    }
+  }
+}
+
+// Parameters without the classifiers, which the sums published with torchvision's weights include.
+TEST(BackboneTest, HasThePublishedNumberOfParameters) {
+  const std::pair<const char*, int64_t> cases[] = {
+      {"mobilenet_v2 {}", 3504872 - 1281 * 1000},
+      {"mobilenet_v3_large { reduced_tail: false }", 5483032 - (961 * 1280 + 1281 * 1000)},
+  };
+  for (const auto& [text, expected] : cases) {
+    int64_t parameters = 0;
+    const std::unique_ptr<Backbone> backbone = MustCreate(text);
+    for (const Tensor& parameter : backbone->parameters()) parameters += parameter.numel();
+    EXPECT_EQ(parameters, expected) << text;
+  }
+}
+
+TEST(MobileNetTest, FeaturesAreThoseOfSsdlite) {
+  const auto channels = [](const std::string& text) {
+    std::vector<int64_t> sizes;
+    for (const FeatureSpec& spec : MustCreate(text)->OutputSpecs({320, 320})) {
+      sizes.push_back(spec.channels);
+      sizes.push_back(spec.height);
+      sizes.push_back(static_cast<int64_t>(spec.stride_x));
+    }
+    return sizes;
+  };
+  EXPECT_EQ(channels("mobilenet_v2 {}"), (std::vector<int64_t>{576, 20, 16, 1280, 10, 32}));
+  EXPECT_EQ(channels("mobilenet_v2 { width_multiplier: 0.5 }"),
+            (std::vector<int64_t>{288, 20, 16, 1280, 10, 32}));
+  EXPECT_EQ(channels("mobilenet_v2 { width_multiplier: 1.4 }"),
+            (std::vector<int64_t>{816, 20, 16, 1792, 10, 32}));
+  EXPECT_EQ(channels("mobilenet_v3_large {}"), (std::vector<int64_t>{672, 20, 16, 480, 10, 32}));
+  EXPECT_EQ(channels("mobilenet_v3_large { reduced_tail: false }"),
+            (std::vector<int64_t>{672, 20, 16, 960, 10, 32}));
+}
+
+// What SSD's figure 2 makes of VGG-16, written out.
+TEST(Vgg16Test, IsTheFunctionOfItsState) {
+  at::NoGradGuard no_grad;
+  at::manual_seed(14);
+  const std::unique_ptr<Backbone> backbone = MustCreate("vgg16 { width: 2 }");
+  backbone->eval();
+  const auto state = backbone->named_parameters();
+  const auto layer = [&state](const Tensor& map, int index, int64_t padding, int64_t dilation) {
+    const std::string name = "features." + std::to_string(index);
+    return at::conv2d(map, state[name + ".weight"], state[name + ".bias"], at::IntArrayRef{1},
+                      at::IntArrayRef{padding}, at::IntArrayRef{dilation})
+        .relu();
+  };
+  const Tensor images = at::randn({2, 3, 148, 99});
+  Tensor map = images;
+  Tensor conv4_3;
+  for (const std::vector<int>& stage :
+       std::vector<std::vector<int>>{{0, 2}, {5, 7}, {10, 12, 14}, {17, 19, 21}, {24, 26, 28}}) {
+    for (const int index : stage) map = layer(map, index, 1, 1);
+    if (stage[0] == 17) conv4_3 = map;
+    const bool is_pool3 = stage[0] == 10;
+    map = stage[0] == 24 ? at::max_pool2d(map, 3, 1, 1)
+                         : at::max_pool2d(map, 2, 2, at::IntArrayRef{0}, 1, is_pool3);
+  }
+  const Tensor fc7 = layer(layer(map, 31, 6, 6), 33, 0, 1);
+  const Tensor length = conv4_3.square().sum(1, true).sqrt();
+  const std::vector<Tensor> maps = backbone->Forward(images);
+  EXPECT_TRUE(maps[0].allclose(20 * conv4_3 / length.clamp_min(1e-5), 1e-4, 1e-4));
+  EXPECT_TRUE(maps[1].allclose(fc7, 1e-4, 1e-6));
+  // 148 -> 74 -> 37 cells, of which pool3 makes 19, and pool4 9.
+  EXPECT_EQ(maps[0].sizes(), at::IntArrayRef({2, 16, 19, 12}));
+  EXPECT_EQ(maps[1].sizes(), at::IntArrayRef({2, 32, 9, 6}));
+}
+
+TEST(Vgg16Test, MapsAreThePapers) {
+  const auto heights = [](ImageSize size) {
+    std::vector<int64_t> result;
+    for (const FeatureSpec& spec : MustCreate("vgg16 { width: 1 }")->OutputSpecs(size)) {
+      result.push_back(spec.height);
+    }
+    return result;
+  };
+  EXPECT_EQ(heights({300, 300}), (std::vector<int64_t>{38, 19}));
+  EXPECT_EQ(heights({512, 512}), (std::vector<int64_t>{64, 32}));
+}
+
+TEST(BackboneTest, WrongOptionsAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
       {"resnet { depth: 20 }", "backbone.resnet.depth: 20 must be 18, 34, 50 or 101"},
       {"resnet { width: 0 }", "backbone.resnet.width: 0 must be in [1, 4096]"},
       {"resnet { width: -8 }", "backbone.resnet.width: -8 must be in [1, 4096]"},
+      {"resnet { frozen_stages: 5 }",
+       "backbone.resnet.frozen_stages: 5 must be in [0, 4]; leave it out to train all"},
+      {"resnet { form: CONV4_STRIDE_1 frozen_stages: 4 }",
+       "backbone.resnet.frozen_stages: 4 must be in [0, 3]; leave it out to train all"},
+      {"vgg16 { width: 0 }", "backbone.vgg16.width: 0 must be in [1, 4096]"},
+      {"vgg16 { l2_norm_scale: -1 }", "backbone.vgg16.l2_norm_scale: -1 must be >= 0"},
+      {"vgg16 { frozen_stages: 6 }",
+       "backbone.vgg16.frozen_stages: 6 must be in [0, 5]; leave it out to train all"},
+      {"vgg16 { width: 48 norm: GROUP_NORM }",
+       "backbone.vgg16.width: 48 does not go with norm: GROUP_NORM, because 48 channels are no "
+       "multiple of 32; use a power of two or a multiple of 32"},
+      {"mobilenet_v2 { width_multiplier: 0 }",
+       "backbone.mobilenet_v2.width_multiplier: 0 must be in (0, 8]"},
+      {"mobilenet_v2 { norm_epsilon: 0 }", "backbone.mobilenet_v2.norm_epsilon: 0 must be > 0"},
+      {"mobilenet_v2 { norm_momentum: 1.5 }",
+       "backbone.mobilenet_v2.norm_momentum: 1.5 must be in (0, 1]"},
+      {"mobilenet_v2 { frozen_stages: 8 }",
+       "backbone.mobilenet_v2.frozen_stages: 8 must be in [0, 7]; leave it out to train all"},
+      {"mobilenet_v3_large { width_multiplier: 9 }",
+       "backbone.mobilenet_v3_large.width_multiplier: 9 must be in (0, 8]"},
+      {"mobilenet_v3_large { initial_standard_deviation: 0 }",
+       "backbone.mobilenet_v3_large.initial_standard_deviation: 0 must be > 0"},
+      {"mobilenet_v3_large { frozen_stages: -1 }",
+       "backbone.mobilenet_v3_large.frozen_stages: -1 must be in [0, 5]; leave it out to train "
+       "all"},
+      {"tiny { width: 0 }", "backbone.tiny.width: 0 must be in [1, 4096]"},
+      {"tiny { frozen_stages: 4 }",
+       "backbone.tiny.frozen_stages: 4 must be in [0, 3]; leave it out to train all"},
   };
   for (const auto& [text, message] : cases) {
     const absl::Status status = Create(text).status();

@@ -9,8 +9,10 @@
 
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "ssd/anchors/anchor_file.h"
 #include "ssd/anchors/anchor_generator.h"
 #include "ssd/coders/box_coder.h"
 #include "ssd/core/boxes.h"
@@ -53,6 +55,16 @@ std::vector<at::Device> Devices() {
 
 std::string TestName(const ::testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
+  for (char& c : name) c = c == '.' ? '_' : c;
+  return name;
+}
+
+// A component, and whether the class head has sigmoids.
+using NameAndSigmoid = std::tuple<std::string, bool>;
+
+std::string TestNameWithHead(const ::testing::TestParamInfo<NameAndSigmoid>& info) {
+  const auto& [component, sigmoid] = info.param;
+  std::string name = component + (sigmoid ? "_sigmoid" : "_softmax");
   for (char& c : name) c = c == '.' ? '_' : c;
   return name;
 }
@@ -112,6 +124,39 @@ Truth Image(const Truth& truth, int64_t b) {
   return {truth.boxes.narrow(0, b, 1), truth.labels.narrow(0, b, 1), truth.ignore.narrow(0, b, 1)};
 }
 
+// The generator's defaults; for those that have none, the least that these maps need.
+AnchorGeneratorConfig AnchorConfig(const std::string& options_name,
+                                   const std::vector<FeatureSpec>& levels) {
+  AnchorGeneratorConfig config = ConfigOf<AnchorGeneratorConfig>(options_name);
+  if (config.has_fixed_size()) {
+    for (size_t k = 0; k < levels.size(); ++k) {
+      FixedSizeAnchorsOptions::Level& level = *config.mutable_fixed_size()->add_level();
+      level.add_min_size(30);
+      level.add_aspect_ratio(2);
+    }
+  } else if (config.has_grid()) {
+    for (size_t k = 0; k < levels.size(); ++k) {
+      GridAnchorsOptions::Boxes& boxes = *config.mutable_grid()->add_level()->add_boxes();
+      boxes.add_scale(50);
+      boxes.add_scale(53);
+    }
+  } else if (config.has_from_file()) {
+    AnchorGeneratorConfig scales;
+    scales.mutable_ssd();
+    const auto generator =
+        AnchorGeneratorRegistry::Get().Create(scales, {static_cast<int64_t>(levels.size())});
+    const std::string path = ::testing::TempDir() + "/anchors.npy";
+    const absl::Status written =
+        WriteAnchorFile(path, (*generator)->Generate(levels, {300, 300})->boxes);
+    EXPECT_TRUE(written.ok()) << written;
+    config.mutable_from_file()->set_path(path);
+    for (const int64_t count : (*generator)->AnchorsPerCell()) {
+      config.mutable_from_file()->add_per_cell(count);
+    }
+  }
+  return config;
+}
+
 using AnchorGeneratorContract = ::testing::TestWithParam<std::string>;
 
 TEST_P(AnchorGeneratorContract, GeneratesWhatItCounts) {
@@ -119,11 +164,15 @@ TEST_P(AnchorGeneratorContract, GeneratesWhatItCounts) {
       {{7, 7}}, {{38, 38}, {19, 19}, {10, 10}, {5, 5}, {3, 3}, {1, 1}}, {{6, 9}, {3, 5}, {1, 1}}};
   for (const auto& sizes : pyramids) {
     const std::vector<FeatureSpec> levels = Maps(sizes);
-    const auto generator = Create<AnchorGeneratorRegistry, AnchorGeneratorConfig>(
-        GetParam(), AnchorGeneratorContext{static_cast<int64_t>(levels.size())});
+    const auto created = AnchorGeneratorRegistry::Get().Create(
+        AnchorConfig(GetParam(), levels), {static_cast<int64_t>(levels.size())});
+    ASSERT_TRUE(created.ok()) << created.status();
+    const AnchorGenerator* const generator = created->get();
     const std::vector<int64_t> per_cell = generator->AnchorsPerCell();
     ASSERT_EQ(per_cell.size(), levels.size());
-    const Anchors anchors = generator->Generate(levels, {300, 300});
+    const absl::StatusOr<Anchors> generated = generator->Generate(levels, {300, 300});
+    ASSERT_TRUE(generated.ok()) << generated.status();
+    const Anchors& anchors = *generated;
     ASSERT_EQ(anchors.per_level.size(), levels.size());
     int64_t total = 0;
     for (size_t k = 0; k < levels.size(); ++k) {
@@ -135,7 +184,7 @@ TEST_P(AnchorGeneratorContract, GeneratesWhatItCounts) {
     EXPECT_EQ(anchors.boxes.scalar_type(), at::kFloat);
     EXPECT_TRUE(at::isfinite(anchors.boxes).all().item<bool>());
     EXPECT_GT(anchors.boxes.narrow(1, 2, 2).min().item<float>(), 0);
-    EXPECT_TRUE(at::equal(generator->Generate(levels, {300, 300}).boxes, anchors.boxes));
+    EXPECT_TRUE(at::equal(generator->Generate(levels, {300, 300})->boxes, anchors.boxes));
     // Row, column, then shape: the first row's centres do not move down, and a cell's stay
     // together.
     for (int64_t i = 1; i < per_cell[0]; ++i) {
@@ -276,27 +325,31 @@ TEST_P(BoxCoderContract, DecodeIsDifferentiable) {
 INSTANTIATE_TEST_SUITE_P(Registered, BoxCoderContract,
                          ::testing::ValuesIn(BoxCoderRegistry::Get().Names()), TestName);
 
-class LossContract : public ::testing::TestWithParam<std::string> {
+class LossContract : public ::testing::TestWithParam<NameAndSigmoid> {
  protected:
   static constexpr int64_t kAnchors = 60;
   static constexpr int64_t kClasses = 4;
 
-  LossContract() : loss_(Create<LossRegistry, LossConfig>(GetParam(), LossContext{kClasses})) {
+  LossContract()
+      : sigmoid_(std::get<1>(GetParam())),
+        loss_(Create<LossRegistry, LossConfig>(std::get<0>(GetParam()),
+                                               LossContext{kClasses, sigmoid_})) {
     at::manual_seed(13);
   }
 
-  Predictions RandomPredictions(int64_t batch) const {
-    return {at::randn({batch, kAnchors, 4}), at::randn({batch, kAnchors, kClasses + 1})};
+  Predictions RandomPredictions(int64_t batch, int64_t anchors = kAnchors) const {
+    return {at::randn({batch, anchors, 4}),
+            at::randn({batch, anchors, kClasses + (sigmoid_ ? 0 : 1)})};
   }
 
-  static Targets RandomTargets(int64_t batch) {
+  static Targets RandomTargets(int64_t batch, int64_t anchors = kAnchors) {
     Targets targets;
-    const Tensor kind = at::rand({batch, kAnchors});
+    const Tensor kind = at::rand({batch, anchors});
     targets.labels =
-        at::where(kind < 0.1, at::randint(1, kClasses + 1, {batch, kAnchors}, at::kLong),
+        at::where(kind < 0.1, at::randint(1, kClasses + 1, {batch, anchors}, at::kLong),
                   at::where(kind < 0.15, -1, 0));
-    targets.boxes = RandomCorners({batch, kAnchors});
-    targets.box_codes = at::randn({batch, kAnchors, 4});
+    targets.boxes = RandomCorners({batch, anchors});
+    targets.box_codes = at::randn({batch, anchors, 4});
     return targets;
   }
 
@@ -306,6 +359,7 @@ class LossContract : public ::testing::TestWithParam<std::string> {
     return at::cat({low, low + 0.5 * (codes.narrow(-1, 2, 2) * 0.1).exp()}, -1);
   }
 
+  const bool sigmoid_;
   std::unique_ptr<Loss> loss_;
 };
 
@@ -337,6 +391,31 @@ TEST_P(LossContract, IsFiniteWhateverMatches) {
       if (kind == 2) {
         EXPECT_EQ(losses.total.item<float>(), 0);
       }
+    }
+  }
+}
+
+// One image with no truth, one truth that is the whole image, and 300; either type.
+TEST_P(LossContract, IsFiniteForAnyTruthAndType) {
+  constexpr int64_t kMany = 400;
+  const Predictions random = RandomPredictions(1, kMany);
+  for (const int64_t truths : {0, 1, 300}) {
+    Targets targets = RandomTargets(1, kMany);
+    targets.labels.zero_();
+    targets.labels.narrow(1, 0, truths).fill_(kClasses);
+    if (truths == 1) targets.boxes = at::tensor({0.f, 0.f, 1.f, 1.f}).expand({1, kMany, 4});
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const Tensor codes = random.box_codes.to(type).detach().requires_grad_(true);
+      const Tensor logits = random.class_logits.to(type).detach().requires_grad_(true);
+      const Losses losses = loss_->Compute({codes, logits}, targets, Decode);
+      EXPECT_EQ(losses.total.scalar_type(), at::kFloat);
+      EXPECT_TRUE(at::isfinite(losses.total).item<bool>());
+      EXPECT_EQ(losses.localization.item<float>() > 0, truths > 0);
+      losses.total.backward();
+      EXPECT_EQ(codes.grad().scalar_type(), type);
+      EXPECT_EQ(logits.grad().scalar_type(), type);
+      EXPECT_TRUE(at::isfinite(codes.grad()).all().item<bool>());
+      EXPECT_TRUE(at::isfinite(logits.grad()).all().item<bool>());
     }
   }
 }
@@ -405,25 +484,35 @@ TEST_P(LossContract, DetailIsDetachedAndComplete) {
   EXPECT_EQ(detail.localization.masked_select(targets.labels <= 0).abs().sum().item<float>(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Registered, LossContract, ::testing::ValuesIn(LossRegistry::Get().Names()),
-                         TestName);
+INSTANTIATE_TEST_SUITE_P(Registered, LossContract,
+                         ::testing::Combine(::testing::ValuesIn(LossRegistry::Get().Names()),
+                                            ::testing::Bool()),
+                         TestNameWithHead);
 
-class PostProcessorContract : public ::testing::TestWithParam<std::string> {
+class PostProcessorContract : public ::testing::TestWithParam<NameAndSigmoid> {
  protected:
   static constexpr int64_t kClasses = 3;
 
   PostProcessorContract()
-      : processor_(Create<PostProcessorRegistry, PostProcessorConfig>(
-            GetParam(), PostProcessorContext{kClasses})) {
+      : sigmoid_(std::get<1>(GetParam())),
+        processor_(Create<PostProcessorRegistry, PostProcessorConfig>(
+            std::get<0>(GetParam()), PostProcessorContext{kClasses, sigmoid_})) {
     at::manual_seed(14);
   }
+
+  // Logits as the head gives them, of [B, A, C + 1] with the background first.
+  Tensor Logits(const Tensor& with_background) const {
+    return sigmoid_ ? with_background.narrow(2, 1, kClasses) : with_background;
+  }
+
+  const bool sigmoid_;
   std::unique_ptr<PostProcessor> processor_;
 };
 
 TEST_P(PostProcessorContract, OutputIsSortedPaddedAndIndependentOfTheBatch) {
   const Tensor boxes = RandomCorners({4, 300});
-  const Tensor logits = at::randn({4, 300, kClasses + 1}) * 2;
-  logits[2].narrow(1, 1, kClasses) -= 50;  // an image of background
+  const Tensor logits = Logits(at::randn({4, 300, kClasses + 1}) * 2);
+  logits[2].narrow(1, sigmoid_ ? 0 : 1, kClasses) -= 50;  // an image of background
   for (const at::Device device : Devices()) {
     const Detections all = processor_->Process(boxes.to(device), logits.to(device));
     EXPECT_EQ(all.boxes.device(), device);
@@ -455,27 +544,44 @@ TEST_P(PostProcessorContract, OutputIsSortedPaddedAndIndependentOfTheBatch) {
   }
 }
 
+TEST_P(PostProcessorContract, OrderOfAnchorsDoesNotMatter) {
+  const Tensor boxes = RandomCorners({1, 300});
+  const Tensor logits = Logits(at::randn({1, 300, kClasses + 1}) * 2);
+  const Detections before = processor_->Process(boxes, logits);
+  const Tensor order = at::randperm(300);
+  const Detections after =
+      processor_->Process(boxes.index_select(1, order), logits.index_select(1, order));
+  EXPECT_TRUE(at::equal(after.counts, before.counts));
+  EXPECT_TRUE(at::equal(after.boxes, before.boxes));
+  EXPECT_TRUE(at::equal(after.scores, before.scores));
+  EXPECT_TRUE(at::equal(after.labels, before.labels));
+}
+
 TEST_P(PostProcessorContract, NoAnchorsAndNoImages) {
   const Detections none =
-      processor_->Process(at::zeros({2, 0, 4}), at::zeros({2, 0, kClasses + 1}));
+      processor_->Process(at::zeros({2, 0, 4}), Logits(at::zeros({2, 0, kClasses + 1})));
   EXPECT_TRUE(at::equal(none.counts, at::zeros({2}, at::kLong)));
-  EXPECT_EQ(
-      processor_->Process(at::zeros({0, 5, 4}), at::zeros({0, 5, kClasses + 1})).counts.size(0), 0);
+  EXPECT_EQ(processor_->Process(at::zeros({0, 5, 4}), Logits(at::zeros({0, 5, kClasses + 1})))
+                .counts.size(0),
+            0);
 }
 
 TEST_P(PostProcessorContract, FindsTheOneObject) {
   const Tensor boxes = RandomCorners({1, 50});
-  const Tensor logits = at::zeros({1, 50, kClasses + 1});
-  logits.select(2, 0).fill_(12);
-  logits[0][17][2] = 20;
-  const Detections detections = processor_->Process(boxes, logits);
+  const Tensor logits = at::full({1, 50, kClasses + 1}, -12.0);
+  logits.select(2, 0).fill_(0);
+  logits[0][17][2] = 8;
+  const Detections detections = processor_->Process(boxes, Logits(logits));
   ASSERT_EQ(detections.counts[0].item<int64_t>(), 1);
   EXPECT_EQ(detections.labels[0][0].item<int64_t>(), 2);
   EXPECT_TRUE(at::allclose(detections.boxes[0][0], boxes[0][17].clamp(0, 1)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Registered, PostProcessorContract,
-                         ::testing::ValuesIn(PostProcessorRegistry::Get().Names()), TestName);
+INSTANTIATE_TEST_SUITE_P(
+    Registered, PostProcessorContract,
+    ::testing::Combine(::testing::ValuesIn(PostProcessorRegistry::Get().Names()),
+                       ::testing::Bool()),
+    TestNameWithHead);
 
 }  // namespace
 }  // namespace ssd

@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ssd/backbones/backbone.h"
@@ -62,6 +64,9 @@ std::vector<std::string> Configs() {
       "ssd_extras { channels: 24 channels: 12 }",
       "ssd_extras { channels: 16 mid_channels: 8 mid_channels: 4 norm: BATCH_NORM }",
       "ssd_extras { channels: 256 norm: GROUP_NORM }",
+      "ssd_extras { channels: 16 window {} window { stride: 1 padding: 0 } }",
+      "ssd_extras { channels: 16 window { kernel: 4 } window { kernel: 2 stride: 1 padding: 0 } }",
+      "ssdlite_extras { channels: 16 channels: 8 mid_channels: 6 }",
   };
   const auto* family = NeckConfig::descriptor();
   for (const std::string& name : NeckRegistry::Get().Names()) {
@@ -100,6 +105,44 @@ TEST_P(NeckContractTest, OutputSpecsAreWhatForwardYields) {
                     at::IntArrayRef({2, specs[i].channels, specs[i].height, specs[i].width}));
         }
       }
+    }
+  }
+}
+
+// As the backbones' test: the cells of the deepest input that a cell depends on are those where its
+// gradient is not zero. The input's own cells stand in for pixels.
+TEST_P(NeckContractTest, CentresAndReceptiveFieldsAreWhereTheGradientIs) {
+  if (GetParam().find("GROUP_NORM") != std::string::npos) return;  // sees the whole map
+  for (const ImageSize size : {ImageSize{23, 31}, {32, 30}}) {
+    FeatureSpec input = ImageSpec(size);
+    input.channels = 4;
+    absl::StatusOr<std::unique_ptr<Neck>> neck = Create(GetParam(), {input}, 4);
+    ASSERT_TRUE(neck.ok()) << neck.status();
+    (*neck)->eval();
+    (*neck)->to(at::kDouble);
+    for (const Tensor& parameter : (*neck)->parameters()) {
+      parameter.detach().abs_();
+      if (parameter.dim() == 4) parameter.detach().div_(parameter.detach().sum());
+    }
+    const Tensor map = at::rand({1, 4, size.height, size.width}, at::kDouble).requires_grad_();
+    const std::vector<FeatureSpec> specs = (*neck)->OutputSpecs(std::vector<FeatureSpec>{input});
+    const std::vector<Tensor> maps = (*neck)->Forward({map});
+    for (size_t i = 1; i < maps.size(); ++i) {
+      const FeatureSpec& spec = specs[i];
+      const int64_t row = spec.height / 2;
+      const int64_t column = spec.width / 2;
+      map.mutable_grad() = Tensor();
+      maps[i].index({0, 0, row, column}).backward({}, /*retain_graph=*/true);
+      const Tensor touched = map.grad()[0].ne(0).any(0);
+      const Tensor rows = touched.any(1).nonzero().to(at::kDouble);
+      const Tensor columns = touched.any(0).nonzero().to(at::kDouble);
+      const double center_y = spec.first_center_y + static_cast<double>(row) * spec.stride_y;
+      const double center_x = spec.first_center_x + static_cast<double>(column) * spec.stride_x;
+      const double reach = spec.receptive_field / 2;
+      EXPECT_EQ(rows.min().item<double>(), std::max(0.0, center_y - reach)) << i;
+      EXPECT_EQ(rows.max().item<double>() + 1, std::min<double>(size.height, center_y + reach));
+      EXPECT_EQ(columns.min().item<double>(), std::max(0.0, center_x - reach)) << i;
+      EXPECT_EQ(columns.max().item<double>() + 1, std::min<double>(size.width, center_x + reach));
     }
   }
 }
@@ -178,6 +221,50 @@ TEST(SsdExtrasTest, MakesThePapersMaps) {
             (std::vector<int64_t>{38, 19, 10, 5, 3, 1}));
 }
 
+// VGG-16's maps, conv4_3 and fc7, of a square image.
+std::vector<FeatureSpec> VggSpecs(int64_t size) {
+  auto backbone = BackboneRegistry::Get().Create(Parse<BackboneConfig>("vgg16 { width: 1 }"), {});
+  EXPECT_TRUE(backbone.ok()) << backbone.status();
+  return (*backbone)->OutputSpecs({size, size});
+}
+
+TEST(SsdExtrasTest, WindowsMakeSsd512) {
+  const std::vector<FeatureSpec> inputs = VggSpecs(512);
+  // Caffe's, whose last convolution is 4x4 with padding 1.
+  const std::string caffe =
+      "ssd_extras { window {} window {} window {} window {} window { kernel: 4 stride: 1 } }";
+  const auto neck = Create(caffe, inputs, 7);
+  ASSERT_TRUE(neck.ok()) << neck.status();
+  EXPECT_EQ(Heights((*neck)->OutputSpecs(inputs)), (std::vector<int64_t>{64, 32, 16, 8, 4, 2, 1}));
+  EXPECT_EQ((*neck)->named_parameters()["4.conv2.weight"].sizes(),
+            at::IntArrayRef({256, 128, 4, 4}));
+  // torchvision's, which leaves the border out from the third on.
+  const std::string torchvision =
+      "ssd_extras { window {} window {} window { stride: 1 padding: 0 }"
+      " window { stride: 1 padding: 0 } window { kernel: 4 stride: 1 padding: 0 } }";
+  EXPECT_EQ(Heights((*Create(torchvision, inputs, 7))->OutputSpecs(inputs)),
+            (std::vector<int64_t>{64, 32, 16, 8, 6, 4, 1}));
+  // The windows of SSD300, written out, are those that its maps choose.
+  const std::vector<FeatureSpec> ssd300 = VggSpecs(300);
+  const std::string written = "ssd_extras { window {} window {} window { stride: 1 padding: 0 } }";
+  EXPECT_EQ(Heights((*Create(written, ssd300, 6))->OutputSpecs(ssd300)),
+            Heights((*Create("ssd_extras {}", ssd300, 6))->OutputSpecs(ssd300)));
+}
+
+TEST(SsdliteExtrasTest, MakesTorchvisionsMaps) {
+  FeatureSpec c4 = ImageSpec({20, 20});
+  c4.channels = 672;
+  FeatureSpec c5 = ImageSpec({10, 10});
+  c5.channels = 480;
+  const std::vector<FeatureSpec> inputs = {c4, c5};
+  const std::vector<FeatureSpec> levels =
+      (*Create("ssdlite_extras {}", inputs, 6))->OutputSpecs(inputs);
+  EXPECT_EQ(Heights(levels), (std::vector<int64_t>{20, 10, 5, 3, 2, 1}));
+  std::vector<int64_t> channels;
+  for (const FeatureSpec& level : levels) channels.push_back(level.channels);
+  EXPECT_EQ(channels, (std::vector<int64_t>{672, 480, 512, 256, 256, 128}));
+}
+
 TEST(SsdExtrasTest, GeometryFollowsTheWindows) {
   const std::vector<FeatureSpec> inputs = BackboneSpecs({300, 300}, {8, 16, 32});
   const std::vector<FeatureSpec> levels =
@@ -201,6 +288,30 @@ TEST(SsdExtrasTest, WrongOptionsAreNamed) {
             "neck.ssd_extras.channels: 0 must be in [1, 65536]");
   EXPECT_EQ(Create("ssd_extras { mid_channels: -1 }", inputs, 6).status().message(),
             "neck.ssd_extras.mid_channels: -1 must be in [1, 65536]");
+  const std::pair<const char*, const char*> cases[] = {
+      {"ssd_extras { window {} window { kernel: 0 } }",
+       "neck.ssd_extras.window[1].kernel: 0 must be > 0"},
+      {"ssd_extras { window { stride: 0 } }", "neck.ssd_extras.window[0].stride: 0 must be > 0"},
+      {"ssd_extras { window { padding: 3 } }",
+       "neck.ssd_extras.window[0].padding: 3 must be >= 0 and below kernel"},
+      {"ssd_extras { window { padding: -1 } }",
+       "neck.ssd_extras.window[0].padding: -1 must be >= 0 and below kernel"},
+      {"ssd_extras { window {} window { kernel: 6 padding: 0 } }",
+       "neck.ssd_extras.window[1].kernel: 6 does not fit on level 4, which is 5x5 cells with 0 of "
+       "padding; use a smaller kernel, fewer levels or a larger input"},
+      {"ssdlite_extras { channels: 0 }", "neck.ssdlite_extras.channels: 0 must be in [1, 65536]"},
+      {"ssdlite_extras { norm_epsilon: 0 }", "neck.ssdlite_extras.norm_epsilon: 0 must be > 0"},
+      {"ssdlite_extras { norm_momentum: 0 }",
+       "neck.ssdlite_extras.norm_momentum: 0 must be in (0, 1]"},
+      {"ssdlite_extras { initial_standard_deviation: -1 }",
+       "neck.ssdlite_extras.initial_standard_deviation: -1 must be > 0"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_EQ(Create(text, inputs, 6).status().message(), message);
+  }
+  EXPECT_EQ(Create("ssdlite_extras {}", inputs, 8).status().message(),
+            "num_levels: 8 is too large for this input: level 7 is 1x1 cells already; use at most "
+            "7, or a larger input");
   for (const char* text : {"ssd_extras { channels: 48 norm: GROUP_NORM }",
                            "ssd_extras { channels: 96 norm: GROUP_NORM }"}) {
     EXPECT_EQ(Create(text, inputs, 6).status().code(), absl::StatusCode::kInvalidArgument) << text;
@@ -233,7 +344,7 @@ TEST(SsdExtrasTest, WithResNet50UpToConv4ItIsNvidiasSsd300) {
   }
 
   const std::vector<int64_t> anchors_per_cell = {4, 6, 6, 6, 4, 4};
-  MultiboxHead head(levels, anchors_per_cell, 81, 3);
+  MultiboxHead head(levels, anchors_per_cell, 80, HeadConfig());
   int64_t parameters = 0;
   const std::vector<const torch::nn::Module*> modules = {backbone->get(), neck->get(), &head};
   for (const torch::nn::Module* module : modules) {

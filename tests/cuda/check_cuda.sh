@@ -80,15 +80,19 @@ else
 fi
 
 echo "== images a second, training SSD300 (8732 anchors, 10 classes), 50 steps"
-for depth in 18 50; do
-  cat > "$output/ssd300_resnet$depth.textproto" << END
+for backbone in resnet18 resnet50 vgg16; do
+  case $backbone in
+    resnet*) layers="resnet { depth: ${backbone#resnet} width: 64 }" ;;
+    *) layers="$backbone {}" ;;
+  esac
+  cat > "$output/ssd300_$backbone.textproto" << END
 # proto-file: experiments/experiment.proto
 # proto-message: ssd.Experiment
 base: "$quickstart"
 model {
   num_levels: 6
   input { height: 300 width: 300 }
-  backbone { resnet { depth: $depth width: 64 } }
+  backbone { $layers }
   neck { ssd_extras { channels: [512, 256, 256] } }
   anchor_generator {
     ssd {
@@ -104,8 +108,8 @@ model {
 END
   for precision in FP32 BF16; do
     for batch in 8 32 128; do
-      name=ssd300_resnet${depth}_${precision}_$batch
-      run "$name" --device=cuda --config="$output/ssd300_resnet$depth.textproto" trainer.steps=50 trainer.log_every=10 \
+      name=ssd300_${backbone}_${precision}_$batch
+      run "$name" --device=cuda --config="$output/ssd300_$backbone.textproto" trainer.steps=50 trainer.log_every=10 \
         trainer.evaluate_every=0 trainer.precision=$precision data.loader.batch_size=$batch > /dev/null &&
         echo "$name: $(values images_per_second "$output/$name/metrics.jsonl" | tail -n 1) images/s," \
           "waiting for data $(values data_wait_share "$output/$name/metrics.jsonl" | tail -n 1)"

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
+#include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
@@ -84,11 +85,49 @@ TEST(SsdDetectorTest, IsSsd300ByDefault) {
   EXPECT_FALSE(detector->named_buffers().contains("anchors"));
 }
 
+// The same layers on a larger image: more cells, boxes of as many pixels.
+TEST(SsdDetectorTest, AnchorsOfAnotherSizeKeepTheirPixels) {
+  at::NoGradGuard no_grad;
+  const auto detector = MakeDetector(kTiny);
+  detector->eval();
+  const auto own = detector->AnchorsAt({96, 128});
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_TRUE(own->boxes.equal(detector->anchors().boxes));
+  EXPECT_EQ(own->per_level, detector->anchors().per_level);
+
+  const auto larger = detector->AnchorsAt({192, 192});
+  ASSERT_TRUE(larger.ok()) << larger.status();
+  const Tensor pixels = at::tensor({128.0f, 96.0f}), larger_pixels = at::tensor({192.0f, 192.0f});
+  int64_t first = 0, larger_first = 0;
+  for (size_t k = 0; k < own->per_level.size(); ++k) {
+    EXPECT_GT(larger->per_level[k], own->per_level[k]);
+    // Of each level's first cell, every shape.
+    const int64_t shapes = detector->anchors_per_cell()[k];
+    EXPECT_TRUE(
+        at::allclose(larger->boxes.narrow(0, larger_first, shapes).narrow(1, 2, 2) * larger_pixels,
+                     own->boxes.narrow(0, first, shapes).narrow(1, 2, 2) * pixels, 1e-6));
+    first += own->per_level[k];
+    larger_first += larger->per_level[k];
+  }
+  const Predictions predictions =
+      detector->ForwardAnySize(at::randint(256, {2, 3, 192, 192}, at::kByte));
+  EXPECT_EQ(predictions.box_codes.sizes(), at::IntArrayRef({2, larger->boxes.size(0), 4}));
+
+  // Its last level would be smaller than a cell.
+  const absl::Status status =
+      MakeDetector("num_levels: 6 input { height: 300 width: 300 } " + std::string(kSmall))
+          ->AnchorsAt({100, 300})
+          .status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+}
+
 TEST(SsdDetectorTest, PredictionsAreInTheAnchorsOrder) {
   at::NoGradGuard no_grad;
   const std::vector<FeatureSpec> levels = {{2, 3, 4}, {2, 2, 2}};
   const std::vector<int64_t> anchors_per_cell = {2, 3};
-  MultiboxHead head(levels, anchors_per_cell, /*num_logits=*/5, /*kernel=*/1);
+  HeadConfig config;
+  config.set_kernel(1);
+  MultiboxHead head(levels, anchors_per_cell, /*num_classes=*/4, config);
   // Every output is 100 * cell, plus its own channel.
   for (const auto& parameter : head.named_parameters()) {
     Tensor value = parameter.value();
@@ -215,6 +254,33 @@ TEST(SsdDetectorTest, EveryParameterLearnsAlsoUnderAutocast) {
   }
 }
 
+// The loss and the post-processor must take the logits for what the head makes of them.
+TEST(SsdDetectorTest, HeadsOfEveryKindTrainAndDetect) {
+  for (const std::string head : {"separable: true", "activation: SIGMOID prior_probability: 0.01",
+                                 "separable: true activation: SIGMOID", "kernel: 1"}) {
+    for (const std::string loss : {"multibox {}", "focal {}"}) {
+      const auto detector =
+          MakeDetector(std::string(kTiny) + " head { " + head + " } loss { " + loss + " }");
+      detector->train();
+      const Tensor images = RandomImages(*detector, 2);
+      const Predictions predictions = detector->Forward(images);
+      const bool sigmoid = head.find("SIGMOID") != std::string::npos;
+      EXPECT_EQ(predictions.class_logits.size(2), sigmoid ? 3 : 4) << head;
+      const Losses losses = detector->ComputeLosses(predictions, TwoTruths());
+      losses.total.backward();
+      for (const auto& parameter : detector->named_parameters()) {
+        ASSERT_TRUE(parameter.value().grad().defined()) << head << parameter.key();
+        EXPECT_TRUE(parameter.value().grad().isfinite().all().item<bool>()) << parameter.key();
+      }
+      detector->eval();
+      at::NoGradGuard no_grad;
+      const Detections detections = detector->Detect(detector->Forward(images));
+      EXPECT_LE(detections.labels.max().item<int64_t>(), 3);
+      EXPECT_TRUE(detections.scores.ge(0).logical_and(detections.scores.le(1)).all().item<bool>());
+    }
+  }
+}
+
 TEST(SsdDetectorTest, ErrorsNameTheField) {
   EXPECT_EQ(CreateError("backbone { resnet { depth: 20 } }"),
             "model.backbone.resnet.depth: 20 must be 18, 34, 50 or 101");
@@ -233,6 +299,22 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
             "model.input.mean: nan must be finite");
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { kernel: 2 }"),
             "model.head.kernel: 2 must be odd and > 0");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { prior_probability: 0.01 }"),
+            "model.head.prior_probability: 0.01 is of head.activation: SIGMOID only; set that or "
+            "leave this out");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { activation: SIGMOID prior_probability: 1 }"),
+            "model.head.prior_probability: 1 must be in (0, 1)");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { norm_epsilon: 0 }"),
+            "model.head.norm_epsilon: 0 must be > 0");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { norm_momentum: 2 }"),
+            "model.head.norm_momentum: 2 must be in (0, 1]");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { shared: true separable: true }"),
+            "model.head.shared: true does not go with head.separable: true, whose norms differ by "
+            "level; set one of them to false");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { shared: true }"),
+            "model.head.shared: true needs levels alike, but level 1 has 8 channels and 4 anchors "
+            "a cell, level 2 has 16 and 6; choose another neck or anchor_generator, or shared: "
+            "false");
   EXPECT_EQ(CreateError("").rfind("model.backbone: ssd.BackboneConfig: no kind is set", 0), 0)
       << CreateError("");
   EXPECT_EQ(CreateError(std::string(kSmall) + " anchor_generator { ssd { min_scale: -1 } }")
@@ -384,6 +466,44 @@ TEST(ModelSummaryTest, ListsLayersWithShapesAndReceptiveFields) {
     EXPECT_EQ(output.output_shape,
               (std::vector<int64_t>{level.channels, level.height, level.width}));
     EXPECT_EQ(output.receptive_field, level.receptive_field) << last[i];
+  }
+}
+
+// As above, for all backbones; an L2 norm's factors are counted, and end no receptive field.
+TEST(ModelSummaryTest, SeesWhatEveryBackboneYields) {
+  struct Case {
+    std::string text;
+    std::vector<std::string> levels;  // the layers that make them
+  };
+  const Case cases[] = {
+      {"backbone { vgg16 { width: 4 } }",
+       {"backbone.conv4_3_norm", "backbone.features.33", "neck.0.conv2", "neck.1.conv2"}},
+      {"backbone { mobilenet_v2 { width_multiplier: 0.35 } } neck { ssdlite_extras {} }",
+       {"backbone.features.14.conv.0.1", "backbone.features.18.1", "neck.0.2.1", "neck.1.2.1"}},
+      {"backbone { mobilenet_v3_large { width_multiplier: 0.35 } } neck { ssdlite_extras {} }",
+       {"backbone.features.13.block.0.1", "backbone.features.16.1", "neck.0.2.1", "neck.1.2.1"}},
+      {"backbone { tiny {} }",
+       {"backbone.conv3", "backbone.conv4", "neck.0.conv2", "neck.1.conv2"}},
+  };
+  for (const Case& c : cases) {
+    const auto detector = MakeDetector("num_levels: 4 " + c.text);
+    const ModelSummary summary = SummarizeModel(*detector);
+    int64_t parameters = 0;
+    std::map<std::string, LayerSummary> by_name;
+    for (const LayerSummary& layer : summary.layers) {
+      parameters += layer.parameters;
+      by_name[layer.name] = layer;
+    }
+    EXPECT_EQ(parameters, summary.parameters) << c.text;
+    for (size_t i = 0; i < c.levels.size(); ++i) {
+      ASSERT_EQ(by_name.count(c.levels[i]), 1u) << c.levels[i];
+      const FeatureSpec& level = detector->levels()[i];
+      const LayerSummary& output = by_name[c.levels[i]];
+      EXPECT_EQ(output.output_shape,
+                (std::vector<int64_t>{level.channels, level.height, level.width}))
+          << c.levels[i];
+      EXPECT_EQ(output.receptive_field, level.receptive_field) << c.levels[i];
+    }
   }
 }
 

@@ -84,8 +84,17 @@ expect 2 "--device" "${train[@]}" --device=tpu --output="$work/tpu"
 # The other commands on its result.
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --json --output=judged
 cmp -s whole/detections.json judged/detections.json || fail "evaluate finds other boxes than train"
+expect 0 "" "$tools/evaluate" --run=whole --threads=1 --output=views 'evaluator.views={ horizontal_flip: true scale: 1.5 }'
+cmp -s whole/detections.json views/detections.json && fail "more views find the same boxes"
 expect 0 "" "$tools/describe" --config=tiny.textproto --json
 grep -q '"num_anchors": 320' out.txt || fail "describe: $(grep num_anchors out.txt)"
+expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=anchors.npy
+expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=again.npy \
+  'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 4] } }'
+cmp -s anchors.npy again.npy || fail "anchors read from a file are others"
+expect 2 "has 320 boxes" "$tools/describe" --config=tiny.textproto \
+  'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 6] } }'
+expect 2 "must end in .npy or .safetensors" "$tools/describe" --config=tiny.textproto --anchors=anchors.txt
 expect 2 "no image there" "$tools/detect" --run=whole nothing-here.jpg
 mkdir pictures
 for name in a b; do { printf 'P6\n80 60\n255\n' && head -c $((80 * 60 * 3)) "$tools/train"; } > pictures/$name.ppm; done
@@ -95,6 +104,14 @@ expect 0 "2 images" "$tools/detect" --run=whole --threads=1 --min_score=0 --outp
 cp drawn/a.jpg pictures/c.jpg && truncate -s -200 pictures/c.jpg
 expect 2 "pictures/c.jpg" "$tools/detect" --run=whole --threads=1 pictures
 [[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images before the broken one"
+
+# Its weights under another format start another run.
+expect 0 "named as this program's detectors" "$tools/convert_weights" --input=whole/checkpoints/best.pt \
+  --output=own.safetensors --names=own
+expect 0 "weights of this program's detectors loaded; unused: 0; missing: 0; mismatched: 0" "${train[@]}" \
+  --output="$work/tuned" trainer.epochs=1 model.weights.path=own.safetensors
+expect 2 "is no file of PyTorch's" "${train[@]}" --output="$work/untuned" model.weights.path=tiny.textproto
+expect 2 "use --names=own" "$tools/convert_weights" --input=whole/checkpoints/best.pt --output=theirs.pt
 
 # A sweep, stopped and resumed, tabulates what an undisturbed one does.
 cat > sweep.textproto << END

@@ -31,7 +31,8 @@ class TinyAnchorGenerator final : public ssd::AnchorGenerator {
     return std::vector<int64_t>(static_cast<size_t>(num_levels_), 1);
   }
 
-  ssd::Anchors Generate(absl::Span<const ssd::FeatureSpec> levels, ssd::ImageSize) const override {
+  absl::StatusOr<ssd::Anchors> Generate(absl::Span<const ssd::FeatureSpec> levels,
+                                        ssd::ImageSize) const override {
     ssd::Anchors anchors;
     std::vector<float> boxes;
     for (const ssd::FeatureSpec& level : levels) {

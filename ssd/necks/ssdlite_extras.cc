@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "ssd/core/status_macros.h"
+#include "ssd/layers/convolution_block.h"
+#include "ssd/layers/window.h"
+#include "ssd/necks/extra_levels.h"
+#include "ssd/necks/neck.h"
+
+namespace ssd {
+namespace {
+
+constexpr Window kPointwise = {1, 1, 0, 1};
+constexpr Window kHalving = {3, 2, 1, 1};
+
+// torchvision's output channels.
+const std::vector<int64_t>& TorchvisionChannels() {
+  static const auto* const channels = new std::vector<int64_t>{512, 256, 256, 128};
+  return *channels;
+}
+
+// 1x1 convolution, depthwise 3x3 convolution, 1x1 convolution.
+class SsdliteExtra final : public ExtraLevel {
+ public:
+  // `layer`: norm and initial weights.
+  SsdliteExtra(const ExtraLevelShape& shape, ConvolutionBlock::Options layer) {
+    layer.activation = Activation::kRelu6;
+    layer.in_channels = shape.in_channels;
+    layer.out_channels = shape.mid_channels;
+    layer.window = kPointwise;
+    reduction_ = register_module("0", std::make_shared<ConvolutionBlock>(layer));
+    layer.in_channels = shape.mid_channels;
+    layer.window = shape.window;
+    layer.groups = shape.mid_channels;
+    depthwise_ = register_module("1", std::make_shared<ConvolutionBlock>(layer));
+    layer.out_channels = shape.out_channels;
+    layer.window = kPointwise;
+    layer.groups = 1;
+    projection_ = register_module("2", std::make_shared<ConvolutionBlock>(layer));
+  }
+
+  Tensor Forward(const Tensor& map) override {
+    return projection_->Forward(depthwise_->Forward(reduction_->Forward(map)));
+  }
+
+  FeatureSpec OutputSpec(const FeatureSpec& input) const override {
+    return projection_->OutputSpec(depthwise_->OutputSpec(reduction_->OutputSpec(input)));
+  }
+
+ private:
+  std::shared_ptr<ConvolutionBlock> reduction_;
+  std::shared_ptr<ConvolutionBlock> depthwise_;
+  std::shared_ptr<ConvolutionBlock> projection_;
+};
+
+// SSDLite's extra feature layers (Sandler et al., arXiv:1801.04381, section 6.2, as torchvision
+// has them): `neck { ssdlite_extras {} }`. Maps of 20 and 10 cells get four more of 5, 3, 2 and 1.
+// The layers of an extra level are called 0, 1 and 2, as in torchvision.
+class SsdliteExtras final : public ExtraLevels {
+ public:
+  static absl::StatusOr<std::unique_ptr<Neck>> Create(const SsdliteExtrasOptions& options,
+                                                      const NeckContext& context) {
+    const auto check = [](bool valid, const char* field, double value, const char* rule) {
+      if (valid) return absl::OkStatus();
+      return absl::InvalidArgumentError(
+          absl::StrCat("neck.ssdlite_extras.", field, ": ", value, " must be ", rule));
+    };
+    SSD_RETURN_IF_ERROR(
+        check(options.norm_epsilon() > 0, "norm_epsilon", options.norm_epsilon(), "> 0"));
+    SSD_RETURN_IF_ERROR(check(options.norm_momentum() > 0 && options.norm_momentum() <= 1,
+                              "norm_momentum", options.norm_momentum(), "in (0, 1]"));
+    SSD_RETURN_IF_ERROR(check(options.initial_standard_deviation() > 0,
+                              "initial_standard_deviation", options.initial_standard_deviation(),
+                              "> 0"));
+    const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
+    const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
+                                            options.mid_channels().end());
+    const size_t kept = KeptMaps(context);
+    const auto choose_window = [&](const FeatureSpec& spec, size_t i) -> absl::StatusOr<Window> {
+      if (std::min(spec.height, spec.width) > 1) return kHalving;
+      return NoLevelBehind(spec, kept + i, context.num_levels);
+    };
+    SSD_ASSIGN_OR_RETURN(const std::vector<ExtraLevelShape> shapes,
+                         PlanExtraLevels(context, "ssdlite_extras",
+                                         channels.empty() ? TorchvisionChannels() : channels,
+                                         mid_channels, choose_window));
+    ConvolutionBlock::Options layer;
+    layer.norm_constants = {options.norm_epsilon(), options.norm_momentum()};
+    layer.initial_standard_deviation = options.initial_standard_deviation();
+    std::vector<std::shared_ptr<ExtraLevel>> levels;
+    for (const ExtraLevelShape& shape : shapes) {
+      levels.push_back(std::make_shared<SsdliteExtra>(shape, layer));
+    }
+    return std::make_unique<SsdliteExtras>(kept, levels);
+  }
+
+  using ExtraLevels::ExtraLevels;
+};
+
+SSD_REGISTER_NECK(SsdliteExtrasOptions, SsdliteExtras);
+
+}  // namespace
+}  // namespace ssd

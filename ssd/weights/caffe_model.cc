@@ -1,0 +1,118 @@
+#include "ssd/weights/caffe_model.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "ssd/core/status_macros.h"
+#include "ssd/weights/caffe.pb.h"
+#include "ssd/weights/mapped_file.h"
+
+namespace ssd {
+namespace {
+
+constexpr size_t kMaxDimensions = 16;
+
+std::vector<int64_t> ShapeOf(const CaffeBlob& blob) {
+  if (blob.has_shape()) return {blob.shape().dim().begin(), blob.shape().dim().end()};
+  return {blob.num(), blob.channels(), blob.height(), blob.width()};
+}
+
+// Elements of the shape; -1 when it is none, or larger than any memory.
+int64_t CountOf(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t extent : shape) {
+    if (extent < 0 || (extent > 0 && count > std::numeric_limits<int64_t>::max() / extent)) {
+      return -1;
+    }
+    count *= extent;
+  }
+  return count;
+}
+
+class Converter {
+ public:
+  explicit Converter(const std::string& path) : path_(path) {}
+
+  // Of CaffeLayer and CaffeV1Layer alike.
+  template <typename Layer>
+  absl::Status Add(const Layer& layer) {
+    if (layer.blobs().empty()) return absl::OkStatus();
+    if (!names_.insert(layer.name()).second) {
+      return absl::DataLossError(
+          absl::StrCat(path_, ": two layers with blobs are called '", layer.name(), "'"));
+    }
+    for (int i = 0; i < layer.blobs_size(); ++i) {
+      std::string name = absl::StrCat(layer.name(), "/", i);
+      SSD_ASSIGN_OR_RETURN(Tensor tensor, ToTensor(name, layer.blobs(i)));
+      file_.tensors.emplace_back(std::move(name), std::move(tensor));
+    }
+    return absl::OkStatus();
+  }
+
+  WeightFile& file() { return file_; }
+
+ private:
+  absl::StatusOr<Tensor> ToTensor(const std::string& name, const CaffeBlob& blob) const {
+    const std::vector<int64_t> shape = ShapeOf(blob);
+    const int64_t floats = blob.data_size();
+    const int64_t doubles = blob.double_data_size();
+    if (shape.size() > kMaxDimensions || (floats > 0 && doubles > 0) ||
+        CountOf(shape) != std::max(floats, doubles)) {
+      return absl::DataLossError(absl::StrCat(path_, ": blob '", name, "' of shape [",
+                                              absl::StrJoin(shape, ", "), "] has ", floats,
+                                              " floats and ", doubles, " doubles"));
+    }
+    if (doubles > 0) {
+      const Tensor tensor = at::empty(shape, at::kDouble);
+      std::copy(blob.double_data().begin(), blob.double_data().end(),
+                tensor.mutable_data_ptr<double>());
+      return tensor;
+    }
+    const Tensor tensor = at::empty(shape, at::kFloat);
+    std::copy(blob.data().begin(), blob.data().end(), tensor.mutable_data_ptr<float>());
+    return tensor;
+  }
+
+  const std::string& path_;
+  WeightFile file_;
+  std::set<std::string> names_;
+};
+
+}  // namespace
+
+absl::StatusOr<WeightFile> ParseCaffeModel(absl::string_view bytes, const std::string& path) {
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": has ", bytes.size(), " bytes; Caffe's files have less than 2 GiB"));
+  }
+  CaffeNet net;
+  if (!net.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError(absl::StrCat(
+        path, ": is no Caffe model, or cut off or corrupt within its ", bytes.size(), " bytes"));
+  }
+  if (net.layer().empty() && net.layers().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is no Caffe model: it has no layers"));
+  }
+  Converter converter(path);
+  for (const CaffeV1Layer& layer : net.layers()) SSD_RETURN_IF_ERROR(converter.Add(layer));
+  for (const CaffeLayer& layer : net.layer()) SSD_RETURN_IF_ERROR(converter.Add(layer));
+  if (net.has_name()) converter.file().metadata["net"] = net.name();
+  return std::move(converter.file());
+}
+
+absl::StatusOr<WeightFile> ReadCaffeModel(const std::string& path) {
+  SSD_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return ParseCaffeModel(file.bytes(), path);
+}
+
+}  // namespace ssd

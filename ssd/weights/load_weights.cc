@@ -1,0 +1,386 @@
+#include "ssd/weights/load_weights.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "ssd/core/logging.h"
+#include "ssd/core/status_macros.h"
+#include "ssd/model/multibox_head.h"
+#include "ssd/weights/name_rules.h"
+#include "ssd/weights/read_weights.h"
+#include "ssd/weights/sources/source.h"
+
+namespace ssd {
+namespace {
+
+constexpr char kBackbone[] = "backbone.";
+constexpr char kBackground[] = "background";
+constexpr size_t kMaxProblemsShown = 5;
+
+std::string ShapeText(at::IntArrayRef shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+template <typename Patterns>
+bool MatchesAny(const Patterns& patterns, absl::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [name](const auto& pattern) { return MatchesPattern(pattern, name); });
+}
+
+// Counters of norms' running averages, which files before 2018 lack and frozen norms have not.
+bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }
+
+// The level whose class logits a weight makes, counted from 0; nullopt for any other weight. Of a
+// separable head that is the convolution behind the depthwise one.
+std::optional<size_t> LevelOfLogits(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, "head.class_logits.")) return std::nullopt;
+  const size_t dot = name.find('.');
+  size_t level = 0;
+  if (dot == absl::string_view::npos || !absl::SimpleAtoi(name.substr(0, dot), &level)) {
+    return std::nullopt;
+  }
+  name.remove_prefix(dot + 1);
+  absl::ConsumePrefix(&name, "1.");
+  if (name != "weight" && name != "bias") return std::nullopt;
+  return level;
+}
+
+// Which of a file's rows of class logits each of the detector's starts from.
+class RowChoice {
+ public:
+  RowChoice(const WeightsOptions& options, const std::vector<std::string>& file_labels,
+            const LabelMap& labels, int64_t logits)
+      : options_(options), file_labels_(file_labels), labels_(labels), logits_(logits) {}
+
+  // For each of the detector's logits of an anchor the file's, of which there are `rows`; -1 for
+  // none. nullopt when the file's classes cannot be told. How it was chosen is added to `notes`.
+  absl::StatusOr<std::optional<std::vector<int64_t>>> Choose(int64_t rows,
+                                                             std::vector<std::string>& notes) {
+    const std::vector<std::string> classes = ClassesOf(rows);
+    if (!options_.class_row().empty()) {
+      SSD_ASSIGN_OR_RETURN(std::vector<int64_t> chosen, AsGiven(rows, classes));
+      Note("classes start from the rows that class_row names", notes);
+      return std::optional<std::vector<int64_t>>(std::move(chosen));
+    }
+    std::vector<std::string> absent;
+    std::vector<int64_t> chosen = ByName(classes, absent);
+    const bool found = absent.size() < labels_.names.size();
+    // Names that are only published, and none of which is found, are those of another dataset.
+    if (found || (!file_labels_.empty() && rows == logits_)) {
+      Note(absl::StrCat(
+               "classes start from those of the same name among the file's ", rows,
+               absent.empty() ? "" : "; these are none of them, and start as without the file: ",
+               absl::StrJoin(absent, ", ")),
+           notes);
+      return std::optional<std::vector<int64_t>>(std::move(chosen));
+    }
+    if (rows != logits_) return std::optional<std::vector<int64_t>>();
+    Note(absl::StrCat("the names of the file's ", rows,
+                      " classes are unknown: they are taken one by one (class_row)"),
+         notes);
+    for (int64_t row = 0; row < rows; ++row) chosen[static_cast<size_t>(row)] = row;
+    return std::optional<std::vector<int64_t>>(std::move(chosen));
+  }
+
+ private:
+  bool HasBackground() const { return logits_ == labels_.num_classes() + 1; }
+
+  // The detector's logit of label l = i + 1.
+  int64_t LogitOf(size_t i) const { return static_cast<int64_t>(i) + (HasBackground() ? 1 : 0); }
+
+  // Names of the file's rows, "" for the background; empty when they are unknown.
+  std::vector<std::string> ClassesOf(int64_t rows) const {
+    const int64_t known = static_cast<int64_t>(file_labels_.size());
+    if (known == rows) return file_labels_;
+    if (known + 1 != rows) return PublishedClasses(rows);
+    std::vector<std::string> classes = {""};
+    classes.insert(classes.end(), file_labels_.begin(), file_labels_.end());
+    return classes;
+  }
+
+  // -1 when the file has no class of that name.
+  static int64_t RowOf(const std::vector<std::string>& classes, absl::string_view name) {
+    const auto found = std::find(classes.begin(), classes.end(), name);
+    return name.empty() || found == classes.end() ? -1 : found - classes.begin();
+  }
+
+  // The background's logit starts from row 0, where the file has one; none: -1.
+  int64_t BackgroundRow(const std::vector<std::string>& classes) const {
+    return classes.empty() || classes[0].empty() ? 0 : -1;
+  }
+
+  // The labels that are no class of the file's are added to `absent`.
+  std::vector<int64_t> ByName(const std::vector<std::string>& classes,
+                              std::vector<std::string>& absent) const {
+    std::vector<int64_t> chosen(static_cast<size_t>(logits_), -1);
+    if (HasBackground()) chosen[0] = BackgroundRow(classes);
+    for (size_t i = 0; i < labels_.names.size(); ++i) {
+      const int64_t row = RowOf(classes, labels_.names[i]);
+      if (row < 0) absent.push_back(labels_.names[i]);
+      chosen[static_cast<size_t>(LogitOf(i))] = row;
+    }
+    return chosen;
+  }
+
+  absl::StatusOr<std::vector<int64_t>> AsGiven(int64_t rows,
+                                               const std::vector<std::string>& classes) const {
+    std::vector<int64_t> chosen(static_cast<size_t>(logits_), -1);
+    if (HasBackground()) chosen[0] = BackgroundRow(classes);
+    for (int i = 0; i < options_.class_row_size(); ++i) {
+      const WeightsOptions::ClassRow& entry = options_.class_row(i);
+      const auto error = [i](absl::string_view field, absl::string_view what) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("model.weights.class_row[", i, "].", field, ": ", what));
+      };
+      int64_t logit = -1;
+      const auto label = std::find(labels_.names.begin(), labels_.names.end(), entry.label());
+      if (label != labels_.names.end()) {
+        logit = LogitOf(static_cast<size_t>(label - labels_.names.begin()));
+      } else if (entry.label() == kBackground && HasBackground()) {
+        logit = 0;
+      } else {
+        return error("label", absl::StrCat("'", entry.label(), "' is none of the labels: ",
+                                           absl::StrJoin(labels_.names, ", ")));
+      }
+      if (entry.has_row() == entry.has_from()) return error("row", "set either row or from");
+      int64_t row = entry.row();
+      if (entry.has_from()) {
+        row = RowOf(classes, entry.from());
+        if (row < 0) {
+          return error("from", absl::StrCat("'", entry.from(), "' is no class of the file's ", rows,
+                                            " rows, as far as is known; set row"));
+        }
+      } else if (row < 0 || row >= rows) {
+        return error("row", absl::StrCat(row, " must be in [0, ", rows - 1, "]"));
+      }
+      chosen[static_cast<size_t>(logit)] = row;
+    }
+    return chosen;
+  }
+
+  static void Note(std::string note, std::vector<std::string>& notes) {
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) {
+      notes.push_back(std::move(note));
+    }
+  }
+
+  const WeightsOptions& options_;
+  const std::vector<std::string>& file_labels_;
+  const LabelMap& labels_;
+  const int64_t logits_;
+};
+
+// `current` with the logits that have a row replaced: [anchors x logits, ...] from
+// [anchors x rows, ...].
+Tensor WithRows(const Tensor& current, const Tensor& stored, int64_t anchors,
+                const std::vector<int64_t>& chosen) {
+  Tensor result = current.detach().cpu().contiguous().clone();
+  const int64_t logits = static_cast<int64_t>(chosen.size());
+  Tensor destination = result.view({anchors, logits, -1});
+  const Tensor rows = stored.reshape({anchors, stored.size(0) / anchors, -1});
+  for (int64_t logit = 0; logit < logits; ++logit) {
+    const int64_t row = chosen[static_cast<size_t>(logit)];
+    if (row >= 0) destination.select(1, logit).copy_(rows.select(1, row));
+  }
+  return result;
+}
+
+// Whether all dimensions but the first are equal, and there are elements in both.
+bool AlikeButForRows(const Tensor& a, const Tensor& b) {
+  return a.dim() == b.dim() && a.dim() > 0 && a.numel() > 0 && b.numel() > 0 &&
+         a.sizes().slice(1) == b.sizes().slice(1);
+}
+
+class Loader {
+ public:
+  Loader(const WeightsOptions& options, const LabelMap& labels, SsdDetector& detector)
+      : options_(options), labels_(labels), detector_(detector) {}
+
+  absl::StatusOr<LoadReport> Run() {
+    if (options_.path().empty()) {
+      return absl::InvalidArgumentError(
+          "model.weights.path is not set; name the file, or remove model.weights");
+    }
+    SSD_ASSIGN_OR_RETURN(const WeightFile file, ReadWeights(options_.path()));
+    SSD_ASSIGN_OR_RETURN(const WeightSource* const source,
+                         FindSource(options_.source(), file, options_.path()));
+    report_.source = source->description;
+    if (source->backbone_only && !BackboneOnly()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(options_.path(), ": ", source->description,
+                       " are a backbone without a head; set model.weights.part: BACKBONE"));
+    }
+    SSD_ASSIGN_OR_RETURN(const std::vector<TranslatedTensor> tensors,
+                         Translate(*source, file, options_.path()));
+    CollectDestinations();
+    for (const TranslatedTensor& tensor : tensors) {
+      SSD_RETURN_IF_ERROR(Place(tensor, *source, file.labels));
+    }
+    for (const auto& [name, destination] : destinations_) {
+      if (placed_.count(name) > 0) continue;
+      report_.missing.push_back(name);
+      if (IsCounter(name) || MatchesAny(source->may_be_missing, name)) continue;
+      if (MatchesAny(options_.allow_missing(), name)) continue;
+      problems_.push_back(absl::StrCat("'", name, "' is missing (allow_missing)"));
+    }
+    SSD_RETURN_IF_ERROR(Judge());
+    Copy();
+    const std::optional<TrainedInput>& trained = file.input ? file.input : source->input;
+    const std::optional<TrainedInput> fed = InputOf(detector_.config().input());
+    if (trained && fed && !AreAlike(*trained, *fed)) {
+      report_.notes.push_back(absl::StrCat("the weights were trained on ", InputText(*trained),
+                                           ", the detector has ", InputText(*fed)));
+    }
+    return std::move(report_);
+  }
+
+ private:
+  bool BackboneOnly() const { return options_.part() == WeightsOptions::BACKBONE; }
+
+  void CollectDestinations() {
+    const auto add = [this](const std::string& name, const Tensor& tensor) {
+      if (BackboneOnly() && !absl::StartsWith(name, kBackbone)) return;
+      destinations_[name] = tensor;
+    };
+    for (const auto& parameter : detector_.named_parameters()) {
+      add(parameter.key(), parameter.value());
+    }
+    for (const auto& buffer : detector_.named_buffers()) add(buffer.key(), buffer.value());
+  }
+
+  // Finds out where a weight of the file goes.
+  absl::Status Place(const TranslatedTensor& tensor, const WeightSource& source,
+                     const std::vector<std::string>& file_labels) {
+    if (tensor.name && tensor.name->empty()) return absl::OkStatus();
+    if (tensor.name && BackboneOnly() && !absl::StartsWith(*tensor.name, kBackbone)) {
+      return absl::OkStatus();
+    }
+    const auto destination = tensor.name ? destinations_.find(*tensor.name) : destinations_.end();
+    if (destination == destinations_.end()) {
+      const std::string name = tensor.name.value_or(tensor.file_name);
+      if (IsCounter(name)) return absl::OkStatus();
+      report_.unused.push_back(tensor.file_name);
+      const bool allowed = MatchesAny(source.may_be_unused, name) ||
+                           MatchesAny(options_.allow_unused(), name) ||
+                           MatchesAny(options_.allow_unused(), tensor.file_name);
+      if (!allowed) {
+        problems_.push_back(absl::StrCat("the file's '", tensor.file_name,
+                                         "' has no place in the detector (allow_unused)"));
+      }
+      return absl::OkStatus();
+    }
+    const std::string& name = destination->first;
+    if (!placed_.insert(name).second) {
+      problems_.push_back(
+          absl::StrCat("'", name, "' comes twice, as '", tensor.file_name, "' too"));
+      return absl::OkStatus();
+    }
+    Tensor values = tensor.tensor;
+    const Tensor& current = destination->second;
+    // Whole numbers are a quantized network's, whose scales are elsewhere.
+    if (current.is_floating_point() && !values.is_floating_point()) {
+      problems_.push_back(absl::StrCat("'", name, "' is of type ",
+                                       c10::toString(values.scalar_type()), ", the detector's of ",
+                                       c10::toString(current.scalar_type())));
+      return absl::OkStatus();
+    }
+    const std::optional<size_t> level = LevelOfLogits(name);
+    if (level) SSD_RETURN_IF_ERROR(ChooseRows(*level, current, file_labels, values));
+    if (values.sizes() != current.sizes()) {
+      std::string mismatch =
+          absl::StrCat("'", name, "' has shape ", ShapeText(tensor.tensor.sizes()),
+                       ", the detector's has ", ShapeText(current.sizes()));
+      if (!MatchesAny(options_.allow_mismatched(), name) &&
+          !MatchesAny(options_.allow_mismatched(), tensor.file_name)) {
+        problems_.push_back(absl::StrCat(
+            mismatch, level ? " (class_row, allow_mismatched)" : " (allow_mismatched)"));
+      }
+      report_.mismatched.push_back(std::move(mismatch));
+      return absl::OkStatus();
+    }
+    report_.loaded.push_back(name);
+    copies_.emplace_back(current, std::move(values));
+    return absl::OkStatus();
+  }
+
+  // Brings a weight of the class logits to the detector's classes, where the file's can be told;
+  // else leaves it as it is.
+  absl::Status ChooseRows(size_t level, const Tensor& current,
+                          const std::vector<std::string>& file_labels, Tensor& values) {
+    if (level >= detector_.anchors_per_cell().size()) return absl::OkStatus();
+    const int64_t anchors = detector_.anchors_per_cell()[level];
+    const int64_t logits =
+        MultiboxHead::LogitsPerAnchor(detector_.config().head(), detector_.num_classes());
+    if (!AlikeButForRows(values, current) || values.size(0) % anchors != 0 ||
+        current.size(0) != anchors * logits) {
+      return absl::OkStatus();
+    }
+    RowChoice choice(options_, file_labels, labels_, logits);
+    SSD_ASSIGN_OR_RETURN(const std::optional<std::vector<int64_t>> chosen,
+                         choice.Choose(values.size(0) / anchors, report_.notes));
+    if (chosen) values = WithRows(current, values, anchors, *chosen);
+    return absl::OkStatus();
+  }
+
+  absl::Status Judge() const {
+    if (problems_.empty()) return absl::OkStatus();
+    const size_t shown = std::min(problems_.size(), kMaxProblemsShown);
+    std::string message = absl::StrCat(
+        options_.path(), ": the weights of ", report_.source, " do not fit the detector: ",
+        absl::StrJoin(problems_.begin(), problems_.begin() + static_cast<std::ptrdiff_t>(shown),
+                      "; "));
+    if (problems_.size() > shown) {
+      absl::StrAppend(&message, "; and ", problems_.size() - shown, " more");
+    }
+    absl::StrAppend(&message, "; patterns in model.weights permit what is in brackets");
+    return absl::InvalidArgumentError(message);
+  }
+
+  void Copy() {
+    at::NoGradGuard no_grad;
+    for (auto& [destination, values] : copies_) destination.copy_(values);
+  }
+
+  const WeightsOptions& options_;
+  const LabelMap& labels_;
+  SsdDetector& detector_;
+  std::map<std::string, Tensor> destinations_;
+  std::set<std::string> placed_;                   // that the file has
+  std::vector<std::pair<Tensor, Tensor>> copies_;  // to, from
+  std::vector<std::string> problems_;
+  LoadReport report_;
+};
+
+}  // namespace
+
+std::string LoadReport::Summary() const {
+  const auto named = [](const std::vector<std::string>& names) {
+    constexpr size_t kShown = 3;
+    const size_t shown = std::min(kShown, names.size());
+    return absl::StrCat(
+        names.size(), names.empty() ? "" : " (",
+        absl::StrJoin(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+        names.size() > shown ? ", ..." : "", names.empty() ? "" : ")");
+  };
+  return absl::StrCat(loaded.size(), " weights of ", source, " loaded; unused: ", named(unused),
+                      "; missing: ", named(missing), "; mismatched: ", named(mismatched));
+}
+
+absl::StatusOr<LoadReport> LoadForeignWeights(const WeightsOptions& options, const LabelMap& labels,
+                                              SsdDetector& detector) {
+  CHECK_EQ(labels.num_classes(), detector.num_classes());
+  return Loader(options, labels, detector).Run();
+}
+
+}  // namespace ssd

@@ -1,0 +1,44 @@
+#ifndef SSD_WEIGHTS_LOAD_WEIGHTS_H_
+#define SSD_WEIGHTS_LOAD_WEIGHTS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "ssd/core/annotations.h"
+#include "ssd/model/ssd_detector.h"
+#include "ssd/weights/weights.pb.h"
+
+namespace ssd {
+
+// What became of a file's weights. Every weight of the detector (of its backbone, for BACKBONE) is
+// in one of loaded, missing and mismatched; every weight of the file is loaded, unused, mismatched,
+// or known to be of no use here (a classifier behind a backbone).
+struct LoadReport {
+  std::string source;                   // "torchvision's ssd300_vgg16"
+  std::vector<std::string> loaded;      // the detector's names
+  std::vector<std::string> unused;      // the file's names
+  std::vector<std::string> missing;     // the detector's names
+  std::vector<std::string> mismatched;  // "NAME has shape [..], the detector's has [..]"
+  // What to know beside: how classes were chosen, and an input that is not what the weights were
+  // trained on.
+  std::vector<std::string> notes;
+
+  // In a line, but for the notes.
+  std::string Summary() const;
+};
+
+// Starts a detector from the weights of a file that may be another project's, or of this program's
+// for other classes or another network (a model file's own detector: LoadModel). `labels` are the
+// detector's classes. Types, device and layout of the detector's weights stay.
+//
+// \error as ReadWeights; InvalidArgument naming the file when no source is known for its names, or
+// weights are missing, unused or of another shape without a pattern that permits it, and naming the
+// field for a class_row without a label or a class. The detector is unchanged after an error.
+// Precondition: as many labels as the detector has classes.
+absl::StatusOr<LoadReport> LoadForeignWeights(const WeightsOptions& options, const LabelMap& labels,
+                                              SsdDetector& detector);
+
+}  // namespace ssd
+
+#endif  // SSD_WEIGHTS_LOAD_WEIGHTS_H_
