@@ -258,6 +258,13 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_THAT(Error("trainer {", "evaluator { views { scale: 0 } }\ntrainer {"),
               AllOf(StartsWith("bad.textproto:33:"),
                     HasSubstr("evaluator.views.scale: 0 must be in (0, 8]")));
+  // The data say how many classes there are, unless data.label does.
+  EXPECT_TRUE(Load("small.textproto", {"model.loss.multibox.class_weight=[1, 2]"}).ok());
+  EXPECT_THAT(
+      Load("small.textproto", {"model.loss.multibox.class_weight=[1, 2]", "data.label=['a']"})
+          .status()
+          .ToString(),
+      HasSubstr("class_weight: has 2 values"));
   EXPECT_TRUE(Load("small.textproto", {"evaluator.views.horizontal_flip=true",
                                        "optimizer={ group { pattern: '*.bias' } }"})
                   .ok());
