@@ -16,10 +16,12 @@ constexpr int64_t kPictures = 4;
 constexpr double kShownScore = 0.5;
 
 absl::Status Add(const std::string& tag, int64_t step, const cv::Mat& bgr, EventLog& events) {
-  std::vector<uchar> png;
-  if (!cv::imencode(".png", bgr, png)) return absl::InternalError("OpenCV cannot encode a PNG");
+  std::vector<uchar> jpeg;
+  if (!cv::imencode(".jpg", bgr, jpeg, {cv::IMWRITE_JPEG_QUALITY, 88})) {
+    return absl::InternalError("OpenCV cannot encode a JPEG");
+  }
   events.AddImage(tag, step, bgr.rows, bgr.cols,
-                  absl::string_view(reinterpret_cast<const char*>(png.data()), png.size()));
+                  absl::string_view(reinterpret_cast<const char*>(jpeg.data()), jpeg.size()));
   return absl::OkStatus();
 }
 

@@ -121,7 +121,7 @@ void EventLog::OnCheckpoint(int64_t) { Flush(/*to_disk=*/true); }
 void EventLog::OnEnd(const std::string&) { Flush(/*to_disk=*/true); }
 
 void EventLog::AddImage(absl::string_view tag, int64_t step, int32_t height, int32_t width,
-                        absl::string_view png) {
+                        absl::string_view file) {
   TensorBoardEvent event = EventAt(step);
   TensorBoardEvent::Value* value = event.mutable_summary()->add_value();
   value->set_tag(tag.data(), tag.size());
@@ -129,7 +129,7 @@ void EventLog::AddImage(absl::string_view tag, int64_t step, int32_t height, int
   image->set_height(height);
   image->set_width(width);
   image->set_colorspace(3);
-  image->set_encoded_image_string(png.data(), png.size());
+  image->set_encoded_image_string(file.data(), file.size());
   Write(event.SerializeAsString());
   Flush(/*to_disk=*/false);
 }

@@ -31,9 +31,9 @@ class EventLog final : public TrainingObserver {
   void OnCheckpoint(int64_t step) override;
   void OnEnd(const std::string& status) override;
 
-  // A picture: `png` is the whole file of an RGB image.
+  // A picture: `file` is the whole PNG or JPEG file of an RGB image.
   void AddImage(absl::string_view tag, int64_t step, int32_t height, int32_t width,
-                absl::string_view png);
+                absl::string_view file);
 
  private:
   EventLog(std::string path, std::FILE* file) : path_(std::move(path)), file_(file) {}
