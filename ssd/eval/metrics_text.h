@@ -19,7 +19,7 @@ struct MetricsFacts {
   std::vector<ConfidenceInterval> intervals;
 };
 
-// One JSON document, as `evaluate --json` and `score --json` print it:
+// One JSON document, as `evaluate --json` prints it:
 //   {"metrics": {"AP": 0.25, ...}, "per_class": [{"id": 18, "name": "dog", "AP": 0.31, ...}],
 //    "images": 50, "detections": 1234, "seconds": 2.1}
 // with "intervals": {"AP": [0.21, 0.29], ...} if there are any; facts that are not known are left
