@@ -260,7 +260,7 @@ TEST(FreezeTest, LeavesOutGradientsAndRunningAverages) {
 }
 
 TEST(L2NormTest, IsCaffesTorchvisionsAndAmdegroots) {
-  const rapidjson::Value& c = golden::File("misc.json")["l2norm"];
+  const rapidjson::Value& c = golden::File("l2norm.json")["l2norm"];
   Tensor maps = golden::Numbers(c["x"]).to(at::kFloat).requires_grad_();
   L2Norm norm(5, 20);
   EXPECT_TRUE(norm.parameters()[0].eq(20).all().item<bool>());

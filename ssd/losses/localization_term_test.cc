@@ -28,7 +28,7 @@ double Distance(const Tensor& box, const Tensor& truth, LocalizationTerm::Kind k
 }
 
 TEST(LocalizationTerm, CodeTermsEqualTheirFormulas) {
-  const auto& file = golden::File("misc.json")["smooth_l1"];
+  const auto& file = golden::File("smooth_l1.json")["smooth_l1"];
   const Tensor off = golden::Numbers(file["d"]).to(at::kFloat);
   const int64_t count = off.size(0);
   Targets targets;
