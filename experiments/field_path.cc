@@ -1,5 +1,7 @@
 #include "experiments/field_path.h"
 
+#include <google/protobuf/text_format.h>
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
 
@@ -120,6 +123,61 @@ absl::Status SetEntry(Message& message, const Step& step, absl::string_view valu
   return absl::OkStatus();
 }
 
+// A field's value in one line: "0.2", "[2, 3]", "{ depth: 18 }".
+std::string ShownValue(const Message& message, const FieldDescriptor& field) {
+  const Reflection& reflection = *message.GetReflection();
+  if (!field.is_repeated() && !reflection.HasField(message, &field)) return "not set";
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  printer.SetUseUtf8StringEscaping(true);
+  printer.SetUseShortRepeatedPrimitives(true);
+  std::vector<std::string> values;
+  const int count = field.is_repeated() ? reflection.FieldSize(message, &field) : 1;
+  for (int i = 0; i < count; ++i) {
+    std::string value;
+    printer.PrintFieldValueToString(message, &field, field.is_repeated() ? i : -1, &value);
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      value = absl::StrCat("{ ", value, "}");  // a space follows each field
+    }
+    values.push_back(std::move(value));
+  }
+  return field.is_repeated() ? absl::StrCat("[", absl::StrJoin(values, ", "), "]") : values[0];
+}
+
+// Appends "PATH was VALUE and is VALUE" for every field that differs.
+void CollectDifferences(const Message& before, const Message& after, const std::string& prefix,
+                        std::vector<std::string>& differences) {
+  const Reflection& reflection = *before.GetReflection();
+  std::vector<const FieldDescriptor*> fields, set_after;
+  reflection.ListFields(before, &fields);
+  reflection.ListFields(after, &set_after);
+  fields.insert(fields.end(), set_after.begin(), set_after.end());
+  std::sort(fields.begin(), fields.end(),
+            [](const auto* a, const auto* b) { return a->number() < b->number(); });
+  fields.erase(std::unique(fields.begin(), fields.end()), fields.end());
+  for (const FieldDescriptor* field : fields) {
+    const std::string path = absl::StrCat(prefix, FieldName(*field));
+    const bool is_message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    if (is_message && field->is_repeated() &&
+        reflection.FieldSize(before, field) == reflection.FieldSize(after, field)) {
+      for (int i = 0; i < reflection.FieldSize(before, field); ++i) {
+        CollectDifferences(reflection.GetRepeatedMessage(before, field, i),
+                           reflection.GetRepeatedMessage(after, field, i),
+                           absl::StrCat(path, "[", i, "]."), differences);
+      }
+      continue;
+    }
+    if (is_message && !field->is_repeated() && reflection.HasField(before, field) &&
+        reflection.HasField(after, field)) {
+      CollectDifferences(reflection.GetMessage(before, field), reflection.GetMessage(after, field),
+                         absl::StrCat(path, "."), differences);
+      continue;
+    }
+    const std::string was = ShownValue(before, *field), is = ShownValue(after, *field);
+    if (was != is) differences.push_back(absl::StrCat(path, " was ", was, " and is ", is));
+  }
+}
+
 }  // namespace
 
 const FieldDescriptor* RivalOf(const Message& message, const FieldDescriptor& field) {
@@ -201,6 +259,16 @@ absl::Status ClearFieldAt(Message& root, absl::string_view path) {
 
 bool IsFieldPath(const Descriptor& root, absl::string_view path) {
   return ParsePath(root, path).ok();
+}
+
+std::string ShownDifference(const Message& before, const Message& after) {
+  std::vector<std::string> differences;
+  CollectDifferences(before, after, "", differences);
+  if (differences.empty()) return "";
+  const size_t more = differences.size() - 1;
+  if (more == 0) return differences[0];
+  return absl::StrCat(differences[0], " (", more,
+                      more == 1 ? " more field differs)" : " more fields differ)");
 }
 
 }  // namespace ssd

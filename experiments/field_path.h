@@ -30,6 +30,12 @@ absl::Status ClearFieldAt(google::protobuf::Message& root, absl::string_view pat
 // Whether `path` names a field of messages of this type (indices are not looked at).
 bool IsFieldPath(const google::protobuf::Descriptor& root, absl::string_view path);
 
+// What differs between two messages of one type, in a line: the first field, in the order of the
+// schema, with both values and the number of further ones, "trainer.epochs was 3 and is 4 (2 more
+// fields differ)". Empty if nothing does.
+std::string ShownDifference(const google::protobuf::Message& before,
+                            const google::protobuf::Message& after);
+
 // The field that is set in `message` and excludes `field`: another member of its oneof or, in a
 // family's message (`oneof kind` and extensions, exactly one of which may be set), another kind or
 // extension. Null if there is none.

@@ -7,6 +7,7 @@
 #include "absl/types/span.h"
 #include "experiments/experiment.pb.h"
 #include "experiments/merge_experiment.h"
+#include "experiments/validate_experiment.h"
 
 namespace ssd {
 
@@ -16,12 +17,17 @@ namespace ssd {
 // \error InvalidArgument or NotFound naming file, line, field, value and remedy.
 absl::StatusOr<Experiment> LoadExperiment(const std::string& path,
                                           absl::Span<const std::string> overrides,
-                                          const std::string& working_directory);
+                                          const std::string& working_directory,
+                                          NetworkFrom network = NetworkFrom::kConfig);
 
 // The same, where each override has a folder of its own.
 absl::StatusOr<Experiment> LoadExperiment(const std::string& path,
                                           absl::Span<const Override> overrides,
-                                          const std::string& working_directory);
+                                          const std::string& working_directory,
+                                          NetworkFrom network = NetworkFrom::kConfig);
+
+// `experiment` as a file that LoadExperiment reads back to an equal one: what a run folder saves.
+std::string ExperimentFile(const Experiment& experiment);
 
 }  // namespace ssd
 

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "experiments/field_path.h"
 #include "experiments/load_sweep.h"
 #include "experiments/resolve_experiment.h"
 #include "ssd/core/file.h"
@@ -151,6 +152,12 @@ TEST_F(LoadTest, EmptyListsGetTheirDocumentedDefaults) {
   EXPECT_THAT(levels[5].aspect_ratio(), ElementsAre(2));
   EXPECT_THAT(loaded->model().input().mean(), ElementsAre(103.53f, 116.28f, 123.675f));
   EXPECT_TRUE(loaded->schedule().warmup().has_initial_multiplier());
+
+  // Half of one channel is one.
+  const absl::StatusOr<Experiment> narrow =
+      Load("small.textproto", {"model.neck={ ssd_extras { channels: [1, 9] } }"});
+  ASSERT_TRUE(narrow.ok()) << narrow.status();
+  EXPECT_THAT(narrow->model().neck().ssd_extras().mid_channels(), ElementsAre(1, 4));
 }
 
 TEST_F(LoadTest, ValidationTakesTheFolderOfTraining) {
@@ -190,6 +197,43 @@ TEST_F(LoadTest, ASavedConfigLoadsBackEqual) {
       LoadExperiment(folder_ + "/runs/x/config.textproto", std::vector<std::string>{}, "/");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_TRUE(MessageDifferencer::Equals(*loaded, *again)) << PrintTextProto(*again);
+}
+
+TEST_F(LoadTest, ToEvaluateAModelFileItsNetworkIsNotBuilt) {
+  const std::vector<std::string> overrides = {
+      "model.anchor_generator={ from_file { path: \"gone.npy\" per_cell: [4, 4, 4] } }"};
+  EXPECT_THAT(std::string(Load("small.textproto", overrides).status().message()),
+              HasSubstr("gone.npy"));
+  EXPECT_TRUE(LoadExperiment("small.textproto", overrides, folder_, NetworkFrom::kModelFile).ok());
+  EXPECT_THAT(std::string(LoadExperiment("small.textproto",
+                                         std::vector<std::string>{"data.loader.batch_size=-1"},
+                                         folder_, NetworkFrom::kModelFile)
+                              .status()
+                              .message()),
+              HasSubstr("data.loader.batch_size: -1"));
+}
+
+TEST_F(LoadTest, ADifferenceIsOneLineWithTheFirstField) {
+  const Experiment before = *Load("small.textproto");
+  const auto difference = [&](const std::vector<std::string>& overrides) {
+    const absl::StatusOr<Experiment> after = Load("small.textproto", overrides);
+    EXPECT_TRUE(after.ok()) << after.status();
+    return ShownDifference(before, after.value_or(Experiment()));
+  };
+  EXPECT_EQ(difference({}), "");
+  EXPECT_EQ(difference({"trainer.epochs=4"}), "trainer.epochs was 3 and is 4");
+  EXPECT_EQ(difference({"trainer.epochs=4", "seed=7", "model.anchor_generator.ssd.min_scale=0.25"}),
+            "seed was 1 and is 7 (2 more fields differ)");
+  EXPECT_EQ(difference({"trainer.precision=BF16", "trainer.epochs=4"}),
+            "trainer.epochs was 3 and is 4 (1 more field differs)");
+  EXPECT_EQ(difference({"model.anchor_generator.ssd.level[1].aspect_ratio=[2, 3.5]"}),
+            "model.anchor_generator.ssd.level[1].aspect_ratio was [2, 3] and is [2, 3.5]");
+  EXPECT_EQ(difference({"data.label=['a b', 'ä']"}), "data.label was [] and is [\"a b\", \"ä\"]");
+  EXPECT_EQ(difference({"trainer.ema={ decay: 0.5 }"}),
+            "trainer.ema was not set and is { decay: 0.5 ramp_up: true }");
+  // The members of a oneof differ as two fields.
+  EXPECT_THAT(difference({"trainer.steps=5"}),
+              AllOf(StartsWith("trainer.epochs was 3 and is not set"), Not(HasSubstr("\n"))));
 }
 
 TEST_F(LoadTest, LoadingDrawsNoRandomNumbers) {
@@ -240,7 +284,7 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_THAT(Error("[1, 2] }", "[1, 2] milestone_step: 10 }"),
               AllOf(StartsWith("bad.textproto:31:3: schedule.multi_step"), HasSubstr("both")));
   EXPECT_THAT(Error("milestone_epoch: [1, 2]", "milestone_epoch: [2, 1]"),
-              StartsWith("bad.textproto:31:16: schedule.multi_step.milestone_epoch"));
+              StartsWith("bad.textproto:31:16: schedule.multi_step.milestone_epoch: 1 after 2; "));
   EXPECT_THAT(Error("schedule {", "schedule {\nwarmup { epochs: -1 }"),
               HasSubstr("schedule.warmup.epochs: -1"));
   EXPECT_THAT(Error("epochs: 3", "epochs: 0"),

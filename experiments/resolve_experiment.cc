@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "ssd/model/model_defaults.h"
@@ -88,14 +89,15 @@ void FillLevels(SsdAnchorsOptions& options) {
   }
 }
 
-// Of either neck of extra levels.
+// Of either neck of extra levels; as these do it themselves (extra_levels.h).
 template <typename Options>
 void FillChannels(Options& options, const std::vector<int>& defaults) {
   if (options.channels_size() == 0) {
     options.mutable_channels()->Add(defaults.begin(), defaults.end());
   }
   if (options.mid_channels_size() == 0) {
-    for (const int channels : options.channels()) options.add_mid_channels(channels / 2);
+    for (const int channels : options.channels())
+      options.add_mid_channels(std::max(1, channels / 2));
   }
 }
 

@@ -62,6 +62,8 @@ std::string Json(const SsdDetector& detector, const ModelSummary& summary,
   json.SetIndent(' ', 2);
   json.SetFormatOptions(rapidjson::kFormatSingleLineArray);
   json.StartObject();
+  json.Key("num_classes");
+  json.Int64(detector.num_classes());
   json.Key("num_anchors");
   json.Int64(detector.anchors().boxes.size(0));
   json.Key("anchors_per_level");

@@ -21,17 +21,13 @@ absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,
                                                     const std::string& working_directory) {
-  SSD_ASSIGN_OR_RETURN(Experiment experiment, LoadExperiment(config, overrides, working_directory));
-  if (data.empty()) {
-    if (!experiment.data().has_validation()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(config, ": data.validation is not set; name a dataset with --data"));
-    }
-    return experiment;
-  }
+  SSD_ASSIGN_OR_RETURN(Experiment experiment, LoadExperiment(config, overrides, working_directory,
+                                                             NetworkFrom::kModelFile));
+  if (data.empty()) return experiment;
   std::vector<std::string> with_data(overrides.begin(), overrides.end());
   with_data.push_back(absl::StrCat("data.validation={ ", data, " }"));
-  SSD_ASSIGN_OR_RETURN(Experiment judged, LoadExperiment(config, with_data, working_directory));
+  SSD_ASSIGN_OR_RETURN(Experiment judged, LoadExperiment(config, with_data, working_directory,
+                                                         NetworkFrom::kModelFile));
   if (judged.data().validation().transform().empty()) {
     *judged.mutable_data()->mutable_validation()->mutable_transform() =
         experiment.data().validation().transform();
@@ -41,6 +37,10 @@ absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
 
 absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
                                                const EvaluationOptions& options) {
+  if (options.bootstrap_resamples < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--bootstrap=", options.bootstrap_resamples, ": must be 0 or more"));
+  }
   SSD_RETURN_IF_ERROR(SetThreads(options.threads).status());
   SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
   SSD_ASSIGN_OR_RETURN(SavedModel model, LoadModel(options.weights));

@@ -32,7 +32,8 @@ struct EvaluationResult {
 // The experiment of `config`, to be judged on `data` (protobuf text of a DatasetConfig: "voc {
 // root:
 // \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of its
-// own gets those of data.validation. \error as LoadExperiment.
+// own gets those of data.validation. Of its `model` only `input` counts: weights bring their
+// network. \error as LoadExperiment.
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,

@@ -5,25 +5,32 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace ssd {
 
 // Where a run keeps its files. Only names and creates; docs/commands.md says what the files hold.
 class RunFolder {
  public:
-  // Makes a new folder: `path`, or, where that is empty, the first free one of
-  // <working_directory>/runs/<name>, <name>-2, ...
-  // \error AlreadyExists if `path` exists (and says how to resume), or as FileError.
+  // Makes a new folder, `path` or, where that is empty, NextFolder's, that holds `config` as
+  // config.textproto and `record` as run.json. It appears with both or not at all, so that a run
+  // can be resumed whenever it was killed. \error AlreadyExists if `path` exists (and says how to
+  // resume), or as FileError.
   static absl::StatusOr<RunFolder> Create(const std::string& path, const std::string& name,
-                                          const std::string& working_directory);
+                                          const std::string& working_directory,
+                                          absl::string_view config, absl::string_view record);
 
   // An existing run. \error NotFound if `path` is no folder or holds no config.textproto.
   static absl::StatusOr<RunFolder> Open(const std::string& path);
+
+  // RemoveLeftovers in all of it.
+  void RemoveAllLeftovers() const;
 
   const std::string& path() const { return path_; }
   std::string config() const { return path_ + "/config.textproto"; }
   std::string record() const { return path_ + "/run.json"; }
   std::string metrics() const { return path_ + "/metrics.jsonl"; }
+  std::string loaded_weights() const { return path_ + "/weights.txt"; }
   std::string last_checkpoint() const { return path_ + "/checkpoints/last.pt"; }
   std::string best_model() const { return path_ + "/checkpoints/best.pt"; }
   std::string final_metrics() const { return path_ + "/metrics.json"; }
@@ -35,6 +42,18 @@ class RunFolder {
 
   std::string path_;
 };
+
+// The folder that a run or sweep gets without --output: <working_directory>/runs/<name> or, where
+// there is one, <name>-N with the number after the highest there is.
+std::string NextFolder(const std::string& name, const std::string& working_directory);
+
+// The one of these with the highest number, whichever are missing; <name> itself if there is none.
+std::string LatestFolder(const std::string& name, const std::string& working_directory);
+
+// Removes from `folder` (not from those in it) what processes that were killed had begun to write:
+// files called NAME.PID.tmp, as WriteFileAtomically and TensorArchiveWriter call them. Whoever
+// calls it is the only one that writes there (FolderLock).
+void RemoveLeftovers(const std::string& folder);
 
 }  // namespace ssd
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "experiments/folder_lock.h"
 #include "experiments/run_record.h"
@@ -12,36 +14,95 @@
 namespace ssd {
 namespace {
 
+using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+absl::StatusOr<RunFolder> Create(const std::string& path, const std::string& name,
+                                 const std::string& here) {
+  return RunFolder::Create(path, name, here, "seed: 1", "{}");
+}
+
+std::vector<std::string> FilesIn(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    files.push_back(entry.path().filename().string());
+  }
+  return files;
+}
 
 TEST(RunFolder, DefaultNamesGetANumber) {
   const std::string here = testing::TempDir() + "/default_names";
-  EXPECT_THAT(RunFolder::Create("", "digits", here)->path(), EndsWith("/runs/digits"));
-  EXPECT_THAT(RunFolder::Create("", "digits", here)->path(), EndsWith("/runs/digits-2"));
-  EXPECT_THAT(RunFolder::Create("", "digits", here)->path(), EndsWith("/runs/digits-3"));
+  EXPECT_THAT(LatestFolder("digits", here), EndsWith("/runs/digits"));
+  EXPECT_THAT(Create("", "digits", here)->path(), EndsWith("/runs/digits"));
+  EXPECT_THAT(Create("", "digits", here)->path(), EndsWith("/runs/digits-2"));
+  EXPECT_THAT(Create("", "digits", here)->path(), EndsWith("/runs/digits-3"));
+  // Names that only begin alike are others.
+  for (const char* other : {"digits-9b", "digits-09", "digits9", "digits-", "digit"}) {
+    std::filesystem::create_directories(here + "/runs/" + other);
+  }
+  EXPECT_THAT(LatestFolder("digits", here), EndsWith("/runs/digits-3"));
+  // A number that was deleted is not given again: the highest is the latest.
+  std::filesystem::remove_all(here + "/runs/digits");
+  std::filesystem::remove_all(here + "/runs/digits-2");
+  EXPECT_THAT(LatestFolder("digits", here), EndsWith("/runs/digits-3"));
+  EXPECT_THAT(Create("", "digits", here)->path(), EndsWith("/runs/digits-4"));
+}
+
+TEST(RunFolder, IsWholeFromTheStart) {
+  const std::string parent = testing::TempDir() + "/whole";
+  const absl::StatusOr<RunFolder> folder = Create(parent + "/run/", "x", "");
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(folder->path(), parent + "/run");
+  EXPECT_EQ(*ReadFile(folder->config()), "seed: 1");
+  EXPECT_EQ(*ReadFile(folder->record()), "{}");
+  EXPECT_THAT(FilesIn(parent), ElementsAre("run"));
+  EXPECT_THAT(FilesIn(folder->path()),
+              UnorderedElementsAre("config.textproto", "run.json", "checkpoints"));
+  // What cannot be made leaves nothing.
+  ASSERT_TRUE(WriteFileAtomically(parent + "/file", "").ok());
+  EXPECT_THAT(std::string(Create(parent + "/file/run", "x", "").status().message()),
+              HasSubstr("whole/file/run"));
+  EXPECT_THAT(FilesIn(parent), UnorderedElementsAre("run", "file"));
 }
 
 TEST(RunFolder, AnOutputThatExistsIsRefusedWithTheRemedy) {
   const std::string path = testing::TempDir() + "/output";
-  ASSERT_TRUE(RunFolder::Create(path, "x", "").ok());
-  EXPECT_TRUE(std::filesystem::is_directory(path + "/checkpoints"));
-  const absl::Status status = RunFolder::Create(path, "x", "").status();
+  ASSERT_TRUE(Create(path, "x", "").ok());
+  const absl::Status status = Create(path, "x", "").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--resume"));
+}
+
+TEST(RunFolder, LosesOnlyItsLeftovers) {
+  const RunFolder folder = *Create(testing::TempDir() + "/leftovers", "x", "");
+  const std::string checkpoints = folder.path() + "/checkpoints";
+  for (const char* name :
+       {"/last.pt", "/last.pt.123.tmp", "/mine.tmp", "/mine.v2.tmp", "/.1.tmp"}) {
+    ASSERT_TRUE(WriteFileAtomically(checkpoints + name, "x").ok());
+    ASSERT_TRUE(WriteFileAtomically(folder.path() + name, "x").ok());
+  }
+  std::filesystem::create_directory(checkpoints + "/folder.5.tmp");
+  folder.RemoveAllLeftovers();
+  EXPECT_THAT(FilesIn(checkpoints),
+              UnorderedElementsAre("last.pt", "mine.tmp", "mine.v2.tmp", ".1.tmp", "folder.5.tmp"));
+  EXPECT_THAT(FilesIn(folder.path()),
+              UnorderedElementsAre("config.textproto", "run.json", "checkpoints", "last.pt",
+                                   "mine.tmp", "mine.v2.tmp", ".1.tmp"));
 }
 
 TEST(RunFolder, OpensOnlyRunFolders) {
   const std::string path = testing::TempDir() + "/opened";
   EXPECT_EQ(RunFolder::Open(path).status().code(), absl::StatusCode::kNotFound);
-  const RunFolder folder = *RunFolder::Create(path, "x", "");
+  std::filesystem::create_directory(path);
   EXPECT_THAT(std::string(RunFolder::Open(path).status().message()), HasSubstr("config.textproto"));
-  ASSERT_TRUE(WriteFileAtomically(folder.config(), "seed: 1").ok());
-  EXPECT_TRUE(RunFolder::Open(path).ok());
+  ASSERT_TRUE(Create(path + "/run", "x", "").ok());
+  EXPECT_TRUE(RunFolder::Open(path + "/run").ok());
 }
 
 TEST(FolderLock, OneHolderAtATime) {
-  const std::string path = RunFolder::Create(testing::TempDir() + "/locked", "x", "")->path();
+  const std::string path = Create(testing::TempDir() + "/locked", "x", "")->path();
   {
     const absl::StatusOr<FolderLock> first = FolderLock::Acquire(path);
     ASSERT_TRUE(first.ok()) << first.status();

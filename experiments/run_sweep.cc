@@ -9,21 +9,31 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "experiments/folder_lock.h"
+#include "experiments/load_experiment.h"
+#include "experiments/resume_experiment.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
+#include "experiments/run_folder.h"
 #include "experiments/run_record.h"
+#include "ssd/core/annotations.h"
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
+#include "ssd/eval/evaluator.h"
+#include "ssd/model/ssd_detector.h"
+#include "ssd/weights/load_weights.h"
 
 extern char** environ;
 
@@ -34,17 +44,11 @@ namespace fs = std::filesystem;
 
 // The folder of the sweep: made, or found when resuming.
 absl::StatusOr<std::string> SweepFolder(const std::string& name, const SweepOptions& options) {
-  const std::string stem = absl::StrCat(options.working_directory, "/runs/", name);
   std::string folder = options.output;
   std::error_code error;
   if (folder.empty()) {
-    folder = stem;
-    std::string next = stem;
-    for (int number = 2; fs::exists(next, error); ++number) {
-      if (options.resume) folder = next;
-      next = absl::StrCat(stem, "-", number);
-    }
-    if (!options.resume) folder = next;
+    folder = options.resume ? LatestFolder(name, options.working_directory)
+                            : NextFolder(name, options.working_directory);
   } else if (!options.resume && fs::exists(folder, error)) {
     return absl::AlreadyExistsError(absl::StrCat(
         folder, ": --output exists already; add --resume to go on with it, or name another"));
@@ -57,18 +61,61 @@ absl::StatusOr<std::string> SweepFolder(const std::string& name, const SweepOpti
   return folder;
 }
 
-// Opens every dataset that a point names, once each.
-absl::Status CheckData(const LoadedSweep& sweep) {
-  std::set<std::string> opened;
+// Makes what runs are made of and lets go of it, so that what is missing or does not fit is found
+// before the first point trains. Of what several points have in common one is enough.
+class PartsCheck {
+ public:
+  absl::Status Check(const Experiment& experiment) {
+    SSD_ASSIGN_OR_RETURN(const LabelMap labels, OpenData(experiment));
+    const std::string built =
+        absl::StrCat(PrintTextProto(experiment.model()), "\n", absl::StrJoin(labels.names, "\n"));
+    if (!built_.insert(built).second) return absl::OkStatus();
+    SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> detector,
+                         SsdDetector::Create(experiment.model(), labels.num_classes()));
+    if (!experiment.model().has_weights()) return absl::OkStatus();
+    return LoadWeights(experiment.model().weights(), labels, *detector).status();
+  }
+
+ private:
+  // Datasets, loaders and evaluator; the classes.
+  absl::StatusOr<LabelMap> OpenData(const Experiment& experiment) {
+    Experiment used;
+    *used.mutable_data() = experiment.data();
+    *used.mutable_model()->mutable_input() = experiment.model().input();
+    *used.mutable_evaluator() = experiment.evaluator();
+    const std::string key = PrintTextProto(used);
+    const auto found = opened_.find(key);
+    if (found != opened_.end()) return found->second;
+
+    const DataConfig& data = experiment.data();
+    SSD_ASSIGN_OR_RETURN(const LoadedData train,
+                         LoadData(experiment, data.train(), LabelNames(experiment),
+                                  DataUse::kTraining, /*pin_memory=*/false, "data.train"));
+    const LabelMap labels = train.dataset->labels();
+    SSD_ASSIGN_OR_RETURN(const LoadedData validation,
+                         LoadData(experiment, data.validation(), labels.names, DataUse::kEvaluation,
+                                  /*pin_memory=*/false, "data.validation"));
+    EvaluatorContext context;
+    context.labels = validation.dataset->labels();
+    SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation.dataset));
+    SSD_RETURN_IF_ERROR(EvaluatorRegistry::Get().Create(experiment.evaluator(), context).status());
+    opened_[key] = labels;
+    return labels;
+  }
+
+  std::map<std::string, LabelMap> opened_;
+  std::set<std::string> built_;
+};
+
+absl::Status OfPoint(const SweepPoint& point, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("point ", point.name, ": ", status.message()));
+}
+
+absl::Status CheckParts(const LoadedSweep& sweep) {
+  PartsCheck parts;
   for (const SweepPoint& point : sweep.points) {
-    DataConfig data = point.experiment.data();
-    data.clear_loader();
-    if (!opened.insert(PrintTextProto(data)).second) continue;
-    const absl::Status status = OpenDatasets(point.experiment);
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("point ", point.name, ": ", status.message()));
-    }
+    SSD_RETURN_IF_ERROR(OfPoint(point, parts.Check(point.experiment)));
   }
   return absl::OkStatus();
 }
@@ -113,9 +160,21 @@ class Points {
     return absl::StrCat(folder_, "/", point.name);
   }
 
-  // Until all are done, have failed, or a stop came. The failures, "name: reason".
+  // Whether what there is of each point already was started with what the sweep says now.
+  absl::Status CheckStarted() const {
+    for (const SweepPoint& point : sweep_.points) {
+      if (!HasFolder(point)) continue;
+      const absl::StatusOr<RunFolder> folder = RunFolder::Open(FolderOf(point));
+      SSD_RETURN_IF_ERROR(OfPoint(point, folder.status()));
+      SSD_RETURN_IF_ERROR(OfPoint(
+          point, ResumeExperiment(*folder, point.experiment, options_.working_directory).status()));
+    }
+    return absl::OkStatus();
+  }
+
+  // Until all have ended or a stop came. Those that ended and are not done, "name: reason".
   absl::StatusOr<std::vector<std::string>> Train(bool* stopped) {
-    std::vector<std::string> failed;
+    std::vector<std::string> unfinished;
     size_t next = 0;
     bool told = false;
     while (next < sweep_.points.size() || !running_.empty()) {
@@ -133,23 +192,22 @@ class Points {
         if (record.has_value() && record->status == "done") continue;
         SSD_RETURN_IF_ERROR(Start(point, next));
       }
-      if (!running_.empty()) Await(&failed);
+      if (!running_.empty()) Await(&unfinished);
     }
-    return failed;
+    return unfinished;
   }
 
  private:
+  bool HasFolder(const SweepPoint& point) const {
+    std::error_code ignored;
+    return fs::exists(FolderOf(point), ignored);
+  }
+
   absl::Status Start(const SweepPoint& point, size_t number) {
     const std::string output = FolderOf(point);
-    std::error_code ignored;
-    // A folder without a config was given up before training began.
-    const bool resume = fs::exists(output + "/config.textproto", ignored);
-    if (!resume) fs::remove_all(output, ignored);
+    const bool resume = HasFolder(point);
     const std::string config = absl::StrCat(folder_, "/points/", point.name, ".textproto");
-    SSD_RETURN_IF_ERROR(
-        WriteFileAtomically(config, absl::StrCat("# proto-file: experiments/experiment.proto\n"
-                                                 "# proto-message: ssd.Experiment\n",
-                                                 PrintTextProto(point.experiment))));
+    SSD_RETURN_IF_ERROR(WriteFileAtomically(config, ExperimentFile(point.experiment)));
     std::vector<std::string> arguments = options_.command;
     arguments.insert(arguments.end(),
                      {absl::StrCat("--config=", config), absl::StrCat("--output=", output),
@@ -174,7 +232,7 @@ class Points {
   }
 
   // Takes note of a child that has ended, or waits a moment, so that a signal is seen soon.
-  void Await(std::vector<std::string>* failed) {
+  void Await(std::vector<std::string>* unfinished) {
     int status = 0;
     const pid_t child = waitpid(-1, &status, WNOHANG);
     if (child <= 0) {
@@ -184,13 +242,17 @@ class Points {
     const auto found = running_.find(child);
     if (found == running_.end()) return;
     const int exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (exit_status != 0 && (options_.stop == nullptr || options_.stop->load() == 0)) {
-      const std::optional<RunRecord> record = RecordOf(absl::StrCat(folder_, "/", found->second));
-      failed->push_back(absl::StrCat(found->second, ": ",
-                                     record.has_value() && !record->error.empty()
-                                         ? record->error
-                                         : absl::StrCat("exit status ", exit_status)));
+    const bool stopping = options_.stop != nullptr && options_.stop->load() != 0;
+    const std::optional<RunRecord> record = RecordOf(absl::StrCat(folder_, "/", found->second));
+    std::string reason;
+    if (exit_status != 0 && !stopping) {
+      reason = record.has_value() && !record->error.empty()
+                   ? record->error
+                   : absl::StrCat("exit status ", exit_status);
+    } else if (exit_status == 0 && record.has_value() && record->status == "time limit") {
+      reason = "stopped at its time limit; --resume goes on with it";
     }
+    if (!reason.empty()) unfinished->push_back(absl::StrCat(found->second, ": ", reason));
     running_.erase(found);
   }
 
@@ -236,12 +298,15 @@ absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& sweep, const SweepOptio
         absl::StrCat("--jobs=", options.jobs, ": must be at least 1"));
   }
   SSD_ASSIGN_OR_RETURN(const int64_t threads, SetThreads(options.threads));
-  SSD_RETURN_IF_ERROR(CheckData(sweep));
+  SSD_RETURN_IF_ERROR(CheckParts(sweep));
   SweepOutcome outcome;
   SSD_ASSIGN_OR_RETURN(outcome.folder, SweepFolder(sweep.name, options));
   SSD_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(outcome.folder));
+  RemoveLeftovers(outcome.folder);
+  RemoveLeftovers(outcome.folder + "/points");
   Points points(sweep, options, outcome.folder, std::max<int64_t>(1, threads / options.jobs));
-  SSD_ASSIGN_OR_RETURN(outcome.failed, points.Train(&outcome.stopped));
+  SSD_RETURN_IF_ERROR(points.CheckStarted());
+  SSD_ASSIGN_OR_RETURN(outcome.unfinished, points.Train(&outcome.stopped));
   SSD_ASSIGN_OR_RETURN(outcome.results, Tabulate(sweep, points));
   SSD_RETURN_IF_ERROR(
       WriteFileAtomically(outcome.folder + "/table.txt", SweepTableText(outcome.results)));

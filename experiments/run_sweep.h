@@ -16,7 +16,7 @@ struct SweepOptions {
   // Gets one run folder a point, table.txt, table.md and table.html; empty: <working_directory>/
   // runs/<name of the sweep>, or the next number.
   std::string output;
-  // Goes on: points that are done stay, the others are resumed or started.
+  // Goes on: points that are done stay, the others are resumed or started. Time limits may change.
   bool resume = false;
   // Points that train at the same time, each with its share of the threads.
   int64_t jobs = 1;
@@ -34,14 +34,18 @@ struct SweepOptions {
 
 struct SweepOutcome {
   std::string folder;
-  SweepResults results;             // of the points that are done
-  std::vector<std::string> failed;  // names of points whose training failed, with the reason
+  SweepResults results;  // of the points that are done
+  // "NAME: reason" of each point that ended and is not done: it failed, or its time limit came.
+  std::vector<std::string> unfinished;
   bool stopped = false;
 };
 
-// Trains every point of `sweep` that is not done yet and tabulates what is.
-// \error AlreadyExists if the output exists and resume is false; as FileError; InvalidArgument for
-// jobs < 1. A point that fails is no error of the sweep: the others go on.
+// Trains every point of `sweep` that is not done yet and tabulates what is. First opens every
+// dataset and makes every loader, evaluator and network, weights loaded.
+// \error AlreadyExists if the output exists and resume is false; FailedPrecondition naming point
+// and field if a point was started with another config; what opening the points' parts says, naming
+// the point; as FileError; InvalidArgument for jobs < 1. A point that fails is no error of the
+// sweep: the others go on.
 absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& sweep, const SweepOptions& options);
 
 }  // namespace ssd

@@ -1,21 +1,21 @@
 #include "experiments/run_training.h"
 
 #include <ATen/Context.h>
-#include <google/protobuf/util/message_differencer.h>
 
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "experiments/folder_lock.h"
 #include "experiments/load_experiment.h"
 #include "experiments/picture_log.h"
+#include "experiments/resume_experiment.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/run_report.h"
@@ -44,50 +44,24 @@
 namespace ssd {
 namespace {
 
-constexpr char kHeader[] =
-    "# proto-file: experiments/experiment.proto\n"
-    "# proto-message: ssd.Experiment\n";
-
-// The folder that --resume without --output means: the runs/<name> of the highest number.
-std::string LatestFolder(const TrainingOptions& options, const std::string& name) {
-  const std::string stem = absl::StrCat(options.working_directory, "/runs/", name);
-  std::string latest = stem;
-  for (int number = 2; std::filesystem::exists(absl::StrCat(stem, "-", number)); ++number) {
-    latest = absl::StrCat(stem, "-", number);
-  }
-  return latest;
-}
-
-// What the run whose config was `saved` goes on with when it is asked for as `asked`: only a time
-// limit may have changed, and what the first start measured or collected stays.
-absl::StatusOr<Experiment> ResumedExperiment(const Experiment& saved, Experiment asked,
-                                             const std::string& path) {
-  if (asked.data().label().empty()) *asked.mutable_data()->mutable_label() = saved.data().label();
-  TrainerConfig& trainer = *asked.mutable_trainer();
-  if (trainer.precision() == TrainerConfig::AUTO) {
-    trainer.set_precision(saved.trainer().precision());
-  }
-  if (trainer.memory_format() == TrainerConfig::AUTO_FORMAT) {
-    trainer.set_memory_format(saved.trainer().memory_format());
-  }
-  asked.set_name(saved.name());
-  Experiment expected = saved;
-  expected.mutable_trainer()->set_time_limit(trainer.time_limit());
-  google::protobuf::util::MessageDifferencer differencer;
-  std::string difference;
-  differencer.ReportDifferencesToString(&difference);
-  if (!differencer.Compare(expected, asked)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " was started with another config: ", absl::StripAsciiWhitespace(difference),
-        "; resume it without --config, or start a new run"));
-  }
-  return asked;
+// weights.txt: what became of every weight, one a line.
+std::string WeightsText(const std::string& path, const LoadReport& report) {
+  std::string text = absl::StrCat(path, ", read as ", report.source, "\n");
+  const auto add = [&text](absl::string_view title, const std::vector<std::string>& lines) {
+    absl::StrAppend(&text, "\n", title, ": ", lines.size(), "\n");
+    for (const std::string& line : lines) absl::StrAppend(&text, "  ", line, "\n");
+  };
+  add("loaded", report.loaded);
+  add("left over in the file", report.unused);
+  add("missing in the file", report.missing);
+  add("of another shape", report.mismatched);
+  add("notes", report.notes);
+  return text;
 }
 
 // The digest of all data a run reads.
-std::string DigestOf(const LoadedData& train, const std::optional<LoadedData>& validation) {
-  return absl::StrCat(train.dataset->Fingerprint(), "-",
-                      validation.has_value() ? validation->dataset->Fingerprint() : "none");
+std::string DigestOf(const LoadedData& train, const LoadedData& validation) {
+  return absl::StrCat(train.dataset->Fingerprint(), "-", validation.dataset->Fingerprint());
 }
 
 // One run from its data to its report.
@@ -101,18 +75,20 @@ class TrainingRun {
         record_(std::move(record)),
         seconds_before_(record_.seconds) {}
 
-  // Everything but the last word in run.json.
+  // Everything but writing the end to run.json, which record() then holds.
   absl::Status Run(bool resumed) {
     SSD_ASSIGN_OR_RETURN(record_.threads, SetThreads(options_.threads));
     SSD_ASSIGN_OR_RETURN(device_, SelectDevice(options_.device));
     SSD_RETURN_IF_ERROR(OpenData());
     SSD_RETURN_IF_ERROR(BuildDetector(resumed));
-    SSD_RETURN_IF_ERROR(
-        WriteFileAtomically(folder_.config(), absl::StrCat(kHeader, PrintTextProto(experiment_))));
+    // Now with the classes of the data and what this machine is best at.
+    SSD_RETURN_IF_ERROR(WriteFileAtomically(folder_.config(), ExperimentFile(experiment_)));
     SSD_RETURN_IF_ERROR(WriteRecord());
-    SSD_RETURN_IF_ERROR(Train(resumed));
-    if (record_.status != "done") return absl::OkStatus();
-    return Judge();
+    SSD_ASSIGN_OR_RETURN(const std::string ended, Train(resumed));
+    // A run is done when all that it promises is on the disk.
+    if (ended == "done") SSD_RETURN_IF_ERROR(Judge());
+    record_.status = ended;
+    return absl::OkStatus();
   }
 
   absl::Status WriteRecord() {
@@ -135,16 +111,14 @@ class TrainingRun {
     experiment_.mutable_data()->clear_label();
     for (const std::string& name : labels_.names) experiment_.mutable_data()->add_label(name);
     record_.train = {train_.dataset->size(), train_.dataset->Fingerprint()};
-    if (data.has_validation()) {
-      SSD_ASSIGN_OR_RETURN(validation_, LoadData(experiment_, data.validation(), labels_.names,
-                                                 DataUse::kEvaluation, pin, "data.validation"));
-      record_.validation = {validation_->dataset->size(), validation_->dataset->Fingerprint()};
-      EvaluatorContext context;
-      context.labels = validation_->dataset->labels();
-      SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation_->dataset));
-      SSD_ASSIGN_OR_RETURN(evaluator_,
-                           EvaluatorRegistry::Get().Create(experiment_.evaluator(), context));
-    }
+    SSD_ASSIGN_OR_RETURN(validation_, LoadData(experiment_, data.validation(), labels_.names,
+                                               DataUse::kEvaluation, pin, "data.validation"));
+    record_.validation = {validation_.dataset->size(), validation_.dataset->Fingerprint()};
+    EvaluatorContext context;
+    context.labels = validation_.dataset->labels();
+    SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation_.dataset));
+    SSD_ASSIGN_OR_RETURN(evaluator_,
+                         EvaluatorRegistry::Get().Create(experiment_.evaluator(), context));
     return absl::OkStatus();
   }
 
@@ -155,9 +129,11 @@ class TrainingRun {
     // A resumed run has its checkpoint's weights.
     if (experiment_.model().has_weights() && !resumed) {
       SSD_ASSIGN_OR_RETURN(const LoadReport report,
-                           LoadForeignWeights(experiment_.model().weights(), labels_, *detector_));
-      LOG(INFO) << experiment_.model().weights().path() << ": " << report.Summary();
+                           LoadWeights(experiment_.model().weights(), labels_, *detector_));
+      const std::string& path = experiment_.model().weights().path();
+      LOG(INFO) << path << ": " << report.Summary();
       for (const std::string& note : report.notes) LOG(WARNING) << note;
+      SSD_RETURN_IF_ERROR(WriteFileAtomically(folder_.loaded_weights(), WeightsText(path, report)));
     }
     TrainerConfig& trainer = *experiment_.mutable_trainer();
     const MeasuredFormat measured =
@@ -174,7 +150,8 @@ class TrainingRun {
     return absl::OkStatus();
   }
 
-  absl::Status Train(bool resumed) {
+  // How it ended, as run.json has it.
+  absl::StatusOr<std::string> Train(bool resumed) {
     const TrainerConfig& config = experiment_.trainer();
     const RunLength length = LengthOfRun(config, train_.loader->batches_per_epoch());
     record_.total_steps = length.total_steps;
@@ -207,13 +184,11 @@ class TrainingRun {
     parts.config_text = PrintTextProto(identity);
     parts.data_digest = DigestOf(train_, validation_);
     parts.stop = options_.stop;
-    if (evaluator_ != nullptr) {
-      parts.evaluate = [this](SsdDetector& detector) -> absl::StatusOr<Metrics> {
-        SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome, Evaluate(detector));
-        latest_detections_ = std::move(outcome.detections);
-        return std::move(outcome.metrics);
-      };
-    }
+    parts.evaluate = [this](SsdDetector& detector) -> absl::StatusOr<Metrics> {
+      SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome, Evaluate(detector));
+      latest_detections_ = std::move(outcome.detections);
+      return std::move(outcome.metrics);
+    };
     parts.save_best = [this](SsdDetector& detector, const std::string& path) {
       return SaveModel(path, detector, labels_, PrintTextProto(experiment_));
     };
@@ -224,10 +199,9 @@ class TrainingRun {
     Trainer trainer(std::move(parts));
     if (resumed) SSD_RETURN_IF_ERROR(trainer.Resume(folder_.last_checkpoint()));
     SSD_ASSIGN_OR_RETURN(const TrainingOutcome outcome, trainer.Run());
-    record_.status = outcome.status;
     record_.steps = outcome.step;
     record_.best = outcome.best_metric;
-    return absl::OkStatus();
+    return outcome.status;
   }
 
   // Logs go on where the checkpoint stands: what was written after it will be written again.
@@ -242,10 +216,8 @@ class TrainingRun {
     SSD_ASSIGN_OR_RETURN(std::unique_ptr<EventLog> events, EventLog::Create(folder_.path(), step));
     EventLog& pictures = *events;
     observers->push_back(std::move(events));
-    if (validation_.has_value()) {
-      observers->push_back(
-          std::make_unique<PictureLog>(*validation_->dataset, latest_detections_, pictures));
-    }
+    observers->push_back(
+        std::make_unique<PictureLog>(*validation_.dataset, latest_detections_, pictures));
     if (options_.show_progress) observers->push_back(ProgressLine::OnStderr());
     return absl::OkStatus();
   }
@@ -253,22 +225,25 @@ class TrainingRun {
   absl::StatusOr<EvaluationOutcome> Evaluate(SsdDetector& detector) {
     SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                          TestTimeViews::Create(experiment_.evaluator().views(), detector));
-    return EvaluateDetector(detector, *validation_->loader, *evaluator_, device_,
+    return EvaluateDetector(detector, *validation_.loader, *evaluator_, device_,
                             FormatOf(experiment_.trainer()), views);
   }
 
   // Evaluates best.pt and writes what a finished run leaves.
   absl::Status Judge() {
-    if (evaluator_ == nullptr) return absl::OkStatus();
-    SSD_RETURN_IF_ERROR(LoadWeights(folder_.best_model(), *detector_));
+    WeightsOptions best;
+    best.set_path(folder_.best_model());
+    best.set_source(WeightsOptions::OWN);
+    SSD_RETURN_IF_ERROR(LoadWeights(best, labels_, *detector_).status());
     SSD_ASSIGN_OR_RETURN(EvaluationOutcome outcome, Evaluate(*detector_));
     metrics_ = std::move(outcome.metrics);
-    record_.metric = metrics_.values.front().first;
+    // An evaluator from outside may have none.
+    if (!metrics_.values.empty()) record_.metric = metrics_.values.front().first;
     SSD_RETURN_IF_ERROR(WriteDetectionsJson(folder_.detections(), outcome.detections, labels_));
     SSD_RETURN_IF_ERROR(WriteFileAtomically(folder_.final_metrics(), MetricsJson(metrics_)));
     SSD_RETURN_IF_ERROR(WriteRecord());
     return WriteRunReport({folder_, experiment_, record_, labels_, metrics_, outcome.detections,
-                           *validation_->dataset, *detector_, planned_learning_rate_});
+                           *validation_.dataset, *detector_, planned_learning_rate_});
   }
 
   Experiment experiment_;
@@ -278,8 +253,7 @@ class TrainingRun {
   const absl::Time start_ = absl::Now();
   const double seconds_before_;  // of the processes this one goes on from
   at::Device device_ = at::kCPU;
-  LoadedData train_;
-  std::optional<LoadedData> validation_;
+  LoadedData train_, validation_;
   LabelMap labels_;
   std::unique_ptr<Evaluator> evaluator_;
   std::vector<ImageDetections> latest_detections_;  // of the last evaluation
@@ -288,8 +262,8 @@ class TrainingRun {
   Metrics metrics_;
 };
 
-// The folder to resume and the config that its run was started with, or an error.
-struct ResumedFolder {
+// The folder to resume and what its run goes on with.
+struct ResumedRun {
   RunFolder folder;
   FolderLock lock;
   RunRecord record;
@@ -297,11 +271,11 @@ struct ResumedFolder {
   bool has_checkpoint = false;
 };
 
-absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
-                                           const TrainingOptions& options) {
-  SSD_ASSIGN_OR_RETURN(RunFolder folder,
-                       RunFolder::Open(options.output.empty() ? LatestFolder(options, asked.name())
-                                                              : options.output));
+absl::StatusOr<ResumedRun> OpenToResume(const Experiment& asked, const TrainingOptions& options) {
+  SSD_ASSIGN_OR_RETURN(
+      RunFolder folder,
+      RunFolder::Open(options.output.empty() ? LatestFolder(asked.name(), options.working_directory)
+                                             : options.output));
   SSD_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Acquire(folder.path()));
   SSD_ASSIGN_OR_RETURN(const std::string json, ReadFile(folder.record()));
   SSD_ASSIGN_OR_RETURN(RunRecord record, RunRecordFromJson(json, folder.record()));
@@ -309,14 +283,26 @@ absl::StatusOr<ResumedFolder> OpenToResume(const Experiment& asked,
     return absl::FailedPreconditionError(
         absl::StrCat(folder.path(), ": the run is done; there is nothing to resume"));
   }
-  SSD_ASSIGN_OR_RETURN(
-      const Experiment saved,
-      LoadExperiment(folder.config(), absl::Span<const std::string>(), options.working_directory));
-  SSD_ASSIGN_OR_RETURN(Experiment experiment, ResumedExperiment(saved, asked, folder.path()));
-  ResumedFolder resumed{std::move(folder), std::move(lock), std::move(record),
-                        std::move(experiment), false};
-  resumed.has_checkpoint = std::filesystem::exists(resumed.folder.last_checkpoint());
+  SSD_ASSIGN_OR_RETURN(Experiment experiment,
+                       ResumeExperiment(folder, asked, options.working_directory));
+  folder.RemoveAllLeftovers();
+  ResumedRun resumed{std::move(folder), std::move(lock), std::move(record), std::move(experiment),
+                     false};
+  std::error_code ignored;
+  resumed.has_checkpoint = std::filesystem::exists(resumed.folder.last_checkpoint(), ignored);
   return resumed;
+}
+
+// What is known of a run before it does anything.
+void DescribeStart(const Experiment& experiment, const TrainingOptions& options,
+                   RunRecord& record) {
+  record.name = experiment.name();
+  record.status = "running";
+  record.error.clear();
+  record.seed = experiment.seed();
+  record.command_line = options.command_line;
+  record.working_directory = options.working_directory;
+  DescribeEnvironment(record);
 }
 
 }  // namespace
@@ -327,31 +313,28 @@ absl::StatusOr<TrainingResult> RunTraining(const Experiment& experiment,
   std::unique_ptr<TrainingRun> run;
   bool has_checkpoint = false;
   if (options.resume) {
-    SSD_ASSIGN_OR_RETURN(ResumedFolder resumed, OpenToResume(experiment, options));
+    SSD_ASSIGN_OR_RETURN(ResumedRun resumed, OpenToResume(experiment, options));
     lock.emplace(std::move(resumed.lock));
     has_checkpoint = resumed.has_checkpoint;
     ++resumed.record.resumed;
-    resumed.record.error.clear();
+    DescribeStart(resumed.experiment, options, resumed.record);
     run = std::make_unique<TrainingRun>(std::move(resumed.experiment), options,
                                         std::move(resumed.folder), std::move(resumed.record));
   } else {
-    SSD_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::Create(options.output, experiment.name(),
-                                                             options.working_directory));
-    SSD_ASSIGN_OR_RETURN(FolderLock taken, FolderLock::Acquire(folder.path()));
-    lock.emplace(std::move(taken));
     RunRecord record;
     record.started = UtcNow();
+    DescribeStart(experiment, options, record);
+    SSD_ASSIGN_OR_RETURN(
+        RunFolder folder,
+        RunFolder::Create(options.output, experiment.name(), options.working_directory,
+                          ExperimentFile(experiment), ToJson(record)));
+    SSD_ASSIGN_OR_RETURN(FolderLock taken, FolderLock::Acquire(folder.path()));
+    lock.emplace(std::move(taken));
     run = std::make_unique<TrainingRun>(experiment, options, std::move(folder), std::move(record));
   }
-  RunRecord& record = run->record();
-  record.name = experiment.name();
-  record.status = "running";
-  record.seed = experiment.seed();
-  record.command_line = options.command_line;
-  record.working_directory = options.working_directory;
-  DescribeEnvironment(record);
 
   absl::Status status = run->Run(has_checkpoint);
+  RunRecord& record = run->record();
   record.ended = UtcNow();
   if (!status.ok()) {
     record.status = "failed";

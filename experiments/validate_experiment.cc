@@ -1,6 +1,5 @@
 #include "experiments/validate_experiment.h"
 
-#include <ATen/Context.h>
 #include <ATen/ops/zeros.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
@@ -14,6 +13,7 @@
 #include "data/dataset.h"
 #include "data/transforms/transform.h"
 #include "experiments/field_path.h"
+#include "ssd/core/random_state.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/model/ssd_detector.h"
@@ -37,10 +37,10 @@ class Validator {
   Validator(const Experiment& experiment, const FieldLocations& locations)
       : experiment_(experiment), locations_(locations) {}
 
-  absl::Status Run() const {
+  absl::Status Run(NetworkFrom network) const {
     SSD_RETURN_IF_ERROR(CheckNumbers(experiment_, ""));
     SSD_RETURN_IF_ERROR(CheckKinds());
-    SSD_RETURN_IF_ERROR(CheckModel());
+    if (network == NetworkFrom::kConfig) SSD_RETURN_IF_ERROR(CheckModel());
     SSD_RETURN_IF_ERROR(CheckData());
     SSD_RETURN_IF_ERROR(At("trainer", ValidateTrainerConfig(experiment_.trainer())));
     return CheckOptimization();
@@ -138,11 +138,9 @@ class Validator {
   // Makes the whole network once: whether its parts fit is theirs to say, and some other options
   // name its parameters or its input.
   absl::Status CheckModel() const {
-    at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);
-    const at::Tensor state = generator.get_state();
+    const RandomStateScope random_state;
     const absl::StatusOr<std::shared_ptr<SsdDetector>> detector =
         SsdDetector::Create(experiment_.model(), StatedClasses());
-    generator.set_state(state);
     SSD_RETURN_IF_ERROR(At("model", detector.status()));
     SSD_RETURN_IF_ERROR(
         At("optimizer", NamedParameters(**detector, experiment_.optimizer()).status()));
@@ -209,8 +207,9 @@ class Validator {
 
 }  // namespace
 
-absl::Status Validate(const Experiment& experiment, const FieldLocations& locations) {
-  return Validator(experiment, locations).Run();
+absl::Status Validate(const Experiment& experiment, const FieldLocations& locations,
+                      NetworkFrom network) {
+  return Validator(experiment, locations).Run(network);
 }
 
 }  // namespace ssd

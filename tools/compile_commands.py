@@ -14,6 +14,7 @@ import sys
 
 # Options of g++ that clang does not know, or (-fopenmp) whose header it does not have in Debian.
 _FOR_GCC_ONLY = ("-fno-canonical-system-headers", "-Wno-free-nonheap-object", "-fopenmp")
+_PRECOMPILED = "third_party/torch_first.h"
 
 
 def _bazel(*arguments):
@@ -41,6 +42,9 @@ def main(targets):
     source = arguments[arguments.index("-c") + 1]
     if source.startswith(("external/", "bazel-out/")):
       continue
+    if _PRECOMPILED in arguments:  # g++'s format; the files include what they need anyway
+      at = arguments.index(_PRECOMPILED)
+      arguments = arguments[:at - 1] + arguments[at + 1:]
     entries[source] = {
         "directory": str(workspace),
         "file": source,

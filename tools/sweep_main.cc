@@ -38,9 +38,9 @@ int Sweep(const std::string& config, const std::vector<std::string>& overrides, 
   if (!outcome.ok()) return ssd::ExitStatus(outcome.status());
   std::cout << ssd::SweepTableText(outcome->results);
   std::cerr << "sweep folder: " << outcome->folder << "\n";
-  for (const std::string& failure : outcome->failed) std::cerr << "failed: " << failure << "\n";
+  for (const std::string& point : outcome->unfinished) std::cerr << "not done: " << point << "\n";
   if (outcome->stopped) return 128 + options.stop->load();
-  return outcome->failed.empty() ? 0 : 1;
+  return outcome->unfinished.empty() ? 0 : 1;
 }
 
 }  // namespace

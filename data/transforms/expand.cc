@@ -1,8 +1,8 @@
 #include <memory>
 
-#include "data/transforms/option_range.h"
 #include "data/transforms/sample_view.h"
 #include "data/transforms/transform.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {

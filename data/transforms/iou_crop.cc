@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "data/transforms/option_range.h"
 #include "data/transforms/sample_view.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {

@@ -13,6 +13,9 @@ namespace ssd {
 
 struct AnchorGeneratorContext {
   int64_t num_levels = 0;  // > 0
+  // [A, 4] f32 (cx, cy, w, h) on the CPU: what a file of boxes that the options name held when the
+  // model was saved. Undefined: the file is read.
+  Tensor file_boxes = {};
 };
 
 // Makes the default boxes of every cell of every feature map. Does not look at images or truths.
@@ -29,6 +32,15 @@ class AnchorGenerator {
   // \error InvalidArgument naming the option if these maps and this input do not go with it.
   virtual absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
                                            ImageSize input) const = 0;
+
+  // All anchors of the same network for an image of another size, whose maps are `levels`, in units
+  // of that image: each has as many pixels as Generate gives it on `input`, about the centre that
+  // its cell has in the image; clipping comes last, at the image's border. For `image` = `input`
+  // they are Generate's. Generators that clip implement this: the default takes the centres that
+  // Generate yields for the image and the sizes that it yields for the input.
+  // \error as Generate.
+  virtual absl::StatusOr<Anchors> GenerateForImage(absl::Span<const FeatureSpec> levels,
+                                                   ImageSize input, ImageSize image) const;
 };
 
 using AnchorGeneratorRegistry = Registry<AnchorGenerator, AnchorGeneratorContext>;

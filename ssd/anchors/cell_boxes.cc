@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
+#include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
@@ -40,13 +42,13 @@ CenterBox Clipped(const CenterBox& box, SsdAnchorsOptions::Clip clip) {
 
 }  // namespace
 
-CellBoxes EvenCells(const FeatureSpec& level, ImageSize input, double step, double offset) {
-  CHECK(input.height > 0 && input.width > 0);
+CellBoxes EvenCells(const FeatureSpec& level, ImageSize image, double step, double offset) {
+  CHECK(image.height > 0 && image.width > 0);
   CellBoxes cells;
   cells.step_y =
-      step > 0 ? step / static_cast<double>(input.height) : 1 / static_cast<double>(level.height);
+      step > 0 ? step / static_cast<double>(image.height) : 1 / static_cast<double>(level.height);
   cells.step_x =
-      step > 0 ? step / static_cast<double>(input.width) : 1 / static_cast<double>(level.width);
+      step > 0 ? step / static_cast<double>(image.width) : 1 / static_cast<double>(level.width);
   cells.offset_y = cells.offset_x = offset;
   return cells;
 }
@@ -76,7 +78,7 @@ absl::StatusOr<Anchors> TileBoxes(absl::Span<const FeatureSpec> levels,
           if (!(box.width > 0 && box.height > 0)) {
             return absl::InvalidArgumentError(absl::StrCat(
                 field, "clip: CORNERS leaves nothing of a box of level ", k + 1, " around (", cx,
-                ", ", cy, "), which lies outside the input; use another clip, or a smaller step"));
+                ", ", cy, "), which lies outside the image; use another clip, or a smaller step"));
           }
           *out++ = static_cast<float>(box.cx);
           *out++ = static_cast<float>(box.cy);
@@ -95,22 +97,14 @@ double WholePixels(double size) {
 }
 
 absl::Status CheckPositive(double value, absl::string_view field) {
-  if (value > 0 && std::isfinite(value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, ": ", value, " must be positive and finite"));
-}
-
-absl::Status CheckOffset(double offset, absl::string_view field) {
-  if (offset >= 0 && offset <= 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", offset, " must be in [0, 1]"));
+  return CheckOption(value > 0, field, value, "positive");
 }
 
 absl::Status CheckRatios(absl::Span<const double> ratios, bool with_reciprocals,
                          absl::string_view field) {
   constexpr double kSame = 1e-6;
   for (size_t i = 0; i < ratios.size(); ++i) {
-    const absl::Status positive = CheckPositive(ratios[i], field);
-    if (!positive.ok()) return positive;
+    SSD_RETURN_IF_ERROR(CheckPositive(ratios[i], field));
     for (size_t j = 0; j < i; ++j) {
       if (std::abs(ratios[i] - ratios[j]) < kSame ||
           (with_reciprocals && std::abs(ratios[i] * ratios[j] - 1) < kSame)) {

@@ -12,7 +12,8 @@
 // What anchor generators have in common that put the same boxes on every cell of a map.
 namespace ssd {
 
-// The size of a box, in shares of the input's sides.
+// The size of a box, in shares of the image's sides. The image is the one that anchors are made
+// for: the network's input, or one of another size (AnchorGenerator::GenerateForImage).
 struct BoxSize {
   double width = 0;
   double height = 0;
@@ -22,16 +23,16 @@ struct BoxSize {
 // ((column + offset_x) step_x, (row + offset_y) step_y).
 struct CellBoxes {
   std::vector<BoxSize> sizes;
-  double step_y = 0, step_x = 0;          // shares of the input's sides
+  double step_y = 0, step_x = 0;          // shares of the image's sides
   double offset_y = 0.5, offset_x = 0.5;  // cells
 };
 
-// Without sizes: centres `step` pixels of the input apart or, if it is 0, the input's size divided
-// by the map's, as the paper has them; `offset` cells from a cell's upper left corner.
-CellBoxes EvenCells(const FeatureSpec& level, ImageSize input, double step, double offset);
+// Without sizes: centres `step` pixels apart or, if it is 0, the image's size divided by the map's,
+// as the paper has them; `offset` cells from a cell's upper left corner.
+CellBoxes EvenCells(const FeatureSpec& level, ImageSize image, double step, double offset);
 
 // The anchors of all levels, `boxes` having an entry for each; computed in double.
-// \error InvalidArgument, for clip = CORNERS, if a box lies outside the input, so that nothing
+// \error InvalidArgument, for clip = CORNERS, if a box lies outside the image, so that nothing
 // would be left of it; names "FIELDclip".
 absl::StatusOr<Anchors> TileBoxes(absl::Span<const FeatureSpec> levels,
                                   absl::Span<const CellBoxes> boxes, SsdAnchorsOptions::Clip clip,
@@ -41,11 +42,8 @@ absl::StatusOr<Anchors> TileBoxes(absl::Span<const FeatureSpec> levels,
 // that number.
 double WholePixels(double size);
 
-// \error InvalidArgument "FIELD: VALUE must be positive and finite".
+// \error InvalidArgument "FIELD: VALUE must be positive".
 absl::Status CheckPositive(double value, absl::string_view field);
-
-// \error InvalidArgument naming `field` if it is not in [0, 1].
-absl::Status CheckOffset(double offset, absl::string_view field);
 
 // \error InvalidArgument naming `field` if a ratio is not positive and finite or stands there
 // twice; with_reciprocals: also as its reciprocal.

@@ -11,6 +11,7 @@
 #include "ssd/anchors/anchor_generator.h"
 #include "ssd/anchors/cell_boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
@@ -23,6 +24,9 @@ struct Level {
   std::vector<BoxSize> sizes;
   double step = 0;  // px of the input; 0: the input's size over the map's
 };
+
+// Whether an aspect ratio adds nothing to the square of its size.
+bool IsSquare(double ratio) { return std::abs(ratio - 1) < 1e-6; }
 
 absl::StatusOr<Level> MakeLevel(const FixedSizeAnchorsOptions& options,
                                 const FixedSizeAnchorsOptions::Level& setting,
@@ -60,7 +64,7 @@ absl::StatusOr<Level> MakeLevel(const FixedSizeAnchorsOptions& options,
       level.sizes.push_back({between, between});
     }
     for (const double ratio : setting.aspect_ratio()) {
-      if (std::abs(ratio - 1) < 1e-6) continue;
+      if (IsSquare(ratio)) continue;
       const double root = std::sqrt(ratio);
       level.sizes.push_back({size * root, size / root});
       if (options.flip()) level.sizes.push_back({size / root, size * root});
@@ -88,7 +92,7 @@ class FixedSizeAnchorGenerator final : public AnchorGenerator {
  public:
   // \error InvalidArgument naming the field: fewer levels than num_levels, a level without
   // min_size, max_size that are not one above each min_size, a size, ratio or step that is not
-  // positive and finite, a ratio given twice, an offset outside [0, 1].
+  // positive and finite, a ratio given twice, an offset outside [0, 1], flip: false without ratios.
   static absl::StatusOr<std::unique_ptr<AnchorGenerator>> Create(
       const FixedSizeAnchorsOptions& options, const AnchorGeneratorContext& context) {
     CHECK_GT(context.num_levels, 0);
@@ -97,7 +101,14 @@ class FixedSizeAnchorGenerator final : public AnchorGenerator {
           absl::StrCat(kField, "level: ", options.level_size(), " given, but model.num_levels is ",
                        context.num_levels, "; give one `level { min_size: PIXELS }` for each"));
     }
-    SSD_RETURN_IF_ERROR(CheckOffset(options.offset(), absl::StrCat(kField, "offset")));
+    SSD_RETURN_IF_ERROR(CheckRange(absl::StrCat(kField, "offset"), options.offset(), 0, 1));
+    bool has_ratio = false;
+    for (int k = 0; k < context.num_levels; ++k) {
+      for (const double ratio : options.level(k).aspect_ratio()) has_ratio |= !IsSquare(ratio);
+    }
+    if (!has_ratio) {
+      SSD_RETURN_IF_ERROR(CheckUnused(options, "flip", kField, "level.aspect_ratio"));
+    }
     std::vector<Level> levels;
     for (int k = 0; k < context.num_levels; ++k) {
       SSD_ASSIGN_OR_RETURN(Level level, MakeLevel(options, options.level(k),
@@ -116,13 +127,18 @@ class FixedSizeAnchorGenerator final : public AnchorGenerator {
 
   absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
                                    ImageSize input) const override {
+    return GenerateForImage(levels, input, input);
+  }
+
+  absl::StatusOr<Anchors> GenerateForImage(absl::Span<const FeatureSpec> levels,
+                                           ImageSize /*input*/, ImageSize image) const override {
     CHECK_EQ(levels.size(), levels_.size());
     std::vector<CellBoxes> boxes;
     for (size_t k = 0; k < levels_.size(); ++k) {
-      boxes.push_back(EvenCells(levels[k], input, levels_[k].step, offset_));
+      boxes.push_back(EvenCells(levels[k], image, levels_[k].step, offset_));
       for (const BoxSize& size : levels_[k].sizes) {
-        boxes.back().sizes.push_back({size.width / static_cast<double>(input.width),
-                                      size.height / static_cast<double>(input.height)});
+        boxes.back().sizes.push_back({size.width / static_cast<double>(image.width),
+                                      size.height / static_cast<double>(image.height)});
       }
     }
     return TileBoxes(levels, boxes, clip_, kField);

@@ -95,6 +95,8 @@ TEST(FixedSizeAnchors, BadOptionsNameTheField) {
            Case{"level { min_size: 8 aspect_ratio: [2, 2] } flip: false", "2 repeats 2; remove"},
            Case{"level { min_size: 8 step: -1 }", "level[0].step: -1 must be positive"},
            Case{"level { min_size: 8 } offset: -0.5", "fixed_size.offset: -0.5 must be in [0, 1]"},
+           Case{"level { min_size: 8 } flip: false",
+                "fixed_size.flip: false has no effect without"},
        }) {
     const absl::Status status = Create(c.options, 1).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.options;

@@ -11,22 +11,25 @@
 #include "ssd/anchors/anchor_file.h"
 #include "ssd/anchors/anchor_generator.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
 
 constexpr char kField[] = "anchor_generator.from_file.";
+constexpr double kMaxPerCell = 4096;
 
 // The boxes that a file holds, unchanged: those of another program, or of a clustering of the
 // truths. A convolution predicts per_cell boxes at each cell of a level, so the file has
-// sum over levels of (height width per_cell) rows.
+// sum over levels of (height width per_cell) rows. A model file keeps the boxes, so that it can be
+// loaded without the file.
 //
 //   anchor_generator { from_file { path: "anchors.npy" per_cell: [4, 6, 6, 6, 4, 4] } }
 class FromFileAnchorGenerator final : public AnchorGenerator {
  public:
   // \error InvalidArgument naming field and file: no path, fewer entries in per_cell than
-  // num_levels or one that is not > 0, a file that ReadAnchorFile refuses. NotFound,
+  // num_levels or one outside [1, 4096], a file that ReadAnchorFile refuses. NotFound,
   // PermissionDenied: the file cannot be read.
   static absl::StatusOr<std::unique_ptr<AnchorGenerator>> Create(
       const FromFileAnchorsOptions& options, const AnchorGeneratorContext& context) {
@@ -43,12 +46,13 @@ class FromFileAnchorGenerator final : public AnchorGenerator {
     const std::vector<int64_t> per_cell(options.per_cell().begin(),
                                         options.per_cell().begin() + context.num_levels);
     for (const int64_t count : per_cell) {
-      if (count <= 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(kField, "per_cell: ", count, " must be > 0"));
-      }
+      // More would be a typing error; the limit keeps products in range.
+      SSD_RETURN_IF_ERROR(
+          CheckRange(absl::StrCat(kField, "per_cell"), static_cast<double>(count), 1, kMaxPerCell));
     }
-    absl::StatusOr<Tensor> boxes = ReadAnchorFile(options.path());
+    absl::StatusOr<Tensor> boxes = context.file_boxes.defined()
+                                       ? absl::StatusOr<Tensor>(context.file_boxes)
+                                       : ReadAnchorFile(options.path());
     if (!boxes.ok()) {
       return absl::Status(boxes.status().code(),
                           absl::StrCat(kField, "path: ", boxes.status().message()));

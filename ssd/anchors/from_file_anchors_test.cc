@@ -83,7 +83,7 @@ TEST(FromFileAnchors, BadOptionsNameTheField) {
       {file, absl::StatusCode::kInvalidArgument,
        "anchor_generator.from_file.per_cell: 0 given, but model.num_levels is 1"},
       {file + " per_cell: 0", absl::StatusCode::kInvalidArgument,
-       "anchor_generator.from_file.per_cell: 0 must be > 0"},
+       "anchor_generator.from_file.per_cell: 0 must be in [1, 4096]"},
       {"path: \"anchors.txt\" per_cell: 1", absl::StatusCode::kInvalidArgument,
        "anchor_generator.from_file.path: anchors.txt: the name must end in"},
       {"path: \"/no/such.npy\" per_cell: 1", absl::StatusCode::kNotFound,

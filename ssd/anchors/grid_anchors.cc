@@ -69,10 +69,15 @@ class GridAnchorGenerator final : public AnchorGenerator {
 
   absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
                                    ImageSize input) const override {
+    return GenerateForImage(levels, input, input);
+  }
+
+  absl::StatusOr<Anchors> GenerateForImage(absl::Span<const FeatureSpec> levels,
+                                           ImageSize /*input*/, ImageSize image) const override {
     CHECK_EQ(levels.size(), sizes_.size());
-    CHECK(input.height > 0 && input.width > 0);
-    const double height = static_cast<double>(input.height);
-    const double width = static_cast<double>(input.width);
+    CHECK(image.height > 0 && image.width > 0);
+    const double height = static_cast<double>(image.height);
+    const double width = static_cast<double>(image.width);
     std::vector<CellBoxes> boxes;
     for (size_t k = 0; k < sizes_.size(); ++k) {
       CHECK(levels[k].stride_y > 0 && levels[k].stride_x > 0) << "level " << k;

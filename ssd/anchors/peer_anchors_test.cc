@@ -266,12 +266,12 @@ TEST(PeerAnchors, CountsEqualTensorFlows) {
       Generate(absl::StrCat("ssd { min_scale: 0.2 max_scale: 0.95 ", kSixOfThreeRatios, "}"), maps,
                {300, 300});
   EXPECT_EQ(all.boxes.size(0), counts["False"].GetInt64());
-  const Anchors reduced = Generate(
-      absl::StrCat("ssd { sqrt_scale: false level { aspect_ratio: 2 } ", kSixOfThreeRatios, "}"),
-      maps, {300, 300});
-  // sqrt_scale holds for all levels; TensorFlow leaves it out of the lowest alone.
-  EXPECT_EQ(reduced.per_level[0] + all.boxes.size(0) - all.per_level[0],
-            counts["reduce_boxes_in_lowest_layer=True"].GetInt64());
+  const Anchors reduced =
+      Generate(absl::StrCat("ssd { min_scale: 0.2 max_scale: 0.95 level { aspect_ratio: 2 "
+                            "square_scale: 0.1 sqrt_scale: false } ",
+                            kSixOfThreeRatios, "}"),
+               maps, {300, 300});
+  EXPECT_EQ(reduced.boxes.size(0), counts["reduce_boxes_in_lowest_layer=True"].GetInt64());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/anchors/cell_boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
@@ -71,7 +72,7 @@ absl::StatusOr<std::unique_ptr<AnchorGenerator>> SsdAnchorGenerator::Create(
         absl::StrCat(kField, "min_scale: ", options.min_scale(),
                      " must not be above max_scale: ", options.max_scale()));
   }
-  SSD_RETURN_IF_ERROR(CheckOffset(options.offset(), absl::StrCat(kField, "offset")));
+  SSD_RETURN_IF_ERROR(CheckRange(absl::StrCat(kField, "offset"), options.offset(), 0, 1));
   const bool given = options.level_size() > 0;
   const std::vector<SsdAnchorsOptions::Level> settings =
       given ? std::vector<SsdAnchorsOptions::Level>(options.level().begin(), options.level().end())
@@ -90,7 +91,12 @@ absl::StatusOr<std::unique_ptr<AnchorGenerator>> SsdAnchorGenerator::Create(
     const std::string field = absl::StrCat(kField, "level[", k, "].");
     SSD_RETURN_IF_ERROR(CheckRatios(setting.aspect_ratio(), true, field + "aspect_ratio"));
     Level level;
-    level.scale = scales[k];
+    level.scale = level.square_scale = scales[k];
+    if (setting.has_square_scale()) {
+      SSD_RETURN_IF_ERROR(CheckPositive(setting.square_scale(), field + "square_scale"));
+      level.square_scale = setting.square_scale();
+    }
+    level.sqrt_scale = setting.has_sqrt_scale() ? setting.sqrt_scale() : options.sqrt_scale();
     level.next_scale = scales[k + 1];
     if (setting.has_step()) {
       SSD_RETURN_IF_ERROR(CheckPositive(setting.step(), field + "step"));
@@ -101,20 +107,29 @@ absl::StatusOr<std::unique_ptr<AnchorGenerator>> SsdAnchorGenerator::Create(
     }
     levels.push_back(std::move(level));
   }
+  if (!levels.back().sqrt_scale) {
+    SSD_RETURN_IF_ERROR(
+        CheckUnused(options, "beyond_last", kField, "sqrt_scale: true on the last level"));
+  }
   return std::unique_ptr<AnchorGenerator>(new SsdAnchorGenerator(options, std::move(levels)));
 }
 
 std::vector<int64_t> SsdAnchorGenerator::AnchorsPerCell() const {
   std::vector<int64_t> counts;
   for (const Level& level : levels_) {
-    counts.push_back((options_.sqrt_scale() ? 2 : 1) +
-                     2 * static_cast<int64_t>(level.ratios.size()));
+    counts.push_back((level.sqrt_scale ? 2 : 1) + 2 * static_cast<int64_t>(level.ratios.size()));
   }
   return counts;
 }
 
 absl::StatusOr<Anchors> SsdAnchorGenerator::Generate(absl::Span<const FeatureSpec> levels,
                                                      ImageSize input) const {
+  return GenerateForImage(levels, input, input);
+}
+
+absl::StatusOr<Anchors> SsdAnchorGenerator::GenerateForImage(absl::Span<const FeatureSpec> levels,
+                                                             ImageSize input,
+                                                             ImageSize image) const {
   CHECK_EQ(levels.size(), levels_.size());
   // What a scale is a share of, in pixels.
   const int64_t shorter = std::min(input.height, input.width);
@@ -123,24 +138,27 @@ absl::StatusOr<Anchors> SsdAnchorGenerator::Generate(absl::Span<const FeatureSpe
   // Where nothing is cut, shares are not taken to pixels and back, which would round them.
   const auto size_of = [&](double scale) -> BoxSize {
     if (options_.whole_pixels()) {
-      return {WholePixels(scale * width) / static_cast<double>(input.width),
-              WholePixels(scale * height) / static_cast<double>(input.height)};
+      return {WholePixels(scale * width) / static_cast<double>(image.width),
+              WholePixels(scale * height) / static_cast<double>(image.height)};
     }
-    return {scale * (width / static_cast<double>(input.width)),
-            scale * (height / static_cast<double>(input.height))};
+    return {scale * (width / static_cast<double>(image.width)),
+            scale * (height / static_cast<double>(image.height))};
   };
   std::vector<CellBoxes> boxes;
   for (size_t k = 0; k < levels_.size(); ++k) {
     const Level& level = levels_[k];
-    CellBoxes cells = EvenCells(levels[k], input, level.step, options_.offset());
+    CellBoxes cells = EvenCells(levels[k], image, level.step, options_.offset());
     const BoxSize one = size_of(level.scale);
-    if (!(one.width > 0 && one.height > 0)) {
+    const BoxSize square = size_of(level.square_scale);
+    for (const auto& [scale, size] :
+         {std::make_pair(level.scale, one), std::make_pair(level.square_scale, square)}) {
+      if (size.width > 0 && size.height > 0) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          kField, "whole_pixels: true leaves nothing of level ", k + 1, "'s scale ", level.scale,
+          kField, "whole_pixels: true leaves nothing of level ", k + 1, "'s scale ", scale,
           ", less than a pixel of an input of ", input.height, "x", input.width));
     }
-    cells.sizes.push_back(one);
-    if (options_.sqrt_scale()) {
+    cells.sizes.push_back(square);
+    if (level.sqrt_scale) {
       const BoxSize next = size_of(level.next_scale);
       cells.sizes.push_back(
           {std::sqrt(one.width * next.width), std::sqrt(one.height * next.height)});

@@ -21,8 +21,9 @@ namespace ssd {
 // scripts): m = 2 gives s_2 = s_min. beyond_last: CONTINUE_STEP is the scale that a further level
 // would have; where only one level follows equation 4, so that it has no step, that is s_max.
 //
-// whole_percent_step, whole_pixels, square_in_pixels, clip and offset are what Caffe, torchvision
-// and others do otherwise; the schema says which does what.
+// whole_percent_step, whole_pixels, square_in_pixels, clip and offset, and a level's square_scale
+// and sqrt_scale, are what Caffe, torchvision, TensorFlow and others do otherwise; the schema says
+// which does what.
 //
 // Shapes in a cell are ordered [1, s', r, 1/r, r', 1/r', ...], as Caffe and torchvision have them.
 // (NVIDIA orders a level by shape, then cell: nothing depends on it but the channels of imported
@@ -34,17 +35,22 @@ class SsdAnchorGenerator final : public AnchorGenerator {
  public:
   // \error InvalidArgument naming the field: a scale or step that is not positive and finite,
   // min_scale > max_scale, a scale that is no whole percent though whole_percent_step is set, an
-  // offset outside [0, 1], a ratio given twice, fewer levels than num_levels.
+  // offset outside [0, 1], a ratio given twice, fewer levels than num_levels, beyond_last without a
+  // box that it makes.
   static absl::StatusOr<std::unique_ptr<AnchorGenerator>> Create(
       const SsdAnchorsOptions& options, const AnchorGeneratorContext& context);
 
   std::vector<int64_t> AnchorsPerCell() const override;
   absl::StatusOr<Anchors> Generate(absl::Span<const FeatureSpec> levels,
                                    ImageSize input) const override;
+  absl::StatusOr<Anchors> GenerateForImage(absl::Span<const FeatureSpec> levels, ImageSize input,
+                                           ImageSize image) const override;
 
  private:
   struct Level {
-    double scale = 0;
+    double scale = 0;            // s_k
+    double square_scale = 0;     // of the box of ratio 1: s_k, or as the level has it
+    bool sqrt_scale = true;      // whether there is a box of s'_k
     double next_scale = 0;       // s_{k+1}
     std::vector<double> ratios;  // beside 1, without reciprocals
     double step = 0;             // px of the input; 0: the input's size over the map's

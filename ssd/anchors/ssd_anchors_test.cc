@@ -263,6 +263,48 @@ TEST(SsdAnchors, ClipChangesWhatItSays) {
                   1.5);
 }
 
+// TensorFlow's reduce_boxes_in_lowest_layer (multiple_grid_anchor_generator.py): boxes of (scale,
+// ratio) (0.1, 1), (0.2, 2) and (0.2, 1/2) on the first level alone.
+TEST(SsdAnchors, ALevelMayHaveASquareOfItsOwn) {
+  const std::string options =
+      "min_scale: 0.2 max_scale: 0.95 "
+      "level { aspect_ratio: 2 square_scale: 0.1 sqrt_scale: false } level { aspect_ratio: 2 }";
+  const auto generator = Create(options, 2);
+  ASSERT_TRUE(generator.ok()) << generator.status();
+  EXPECT_THAT((*generator)->AnchorsPerCell(), ElementsAre(3, 4));
+  const at::Tensor sizes =
+      Generate(options, SquareMaps({1, 1}), {300, 300}).boxes.narrow(1, 2, 2).to(at::kDouble);
+  const double root = std::sqrt(2.0);
+  const at::Tensor expected =
+      at::tensor({0.1, 0.1, 0.2 * root, 0.2 / root, 0.2 / root, 0.2 * root}, at::kDouble);
+  EXPECT_TRUE(at::allclose(sizes.narrow(0, 0, 3), expected.view({3, 2}), 1e-6, 1e-7)) << sizes;
+  EXPECT_NEAR(sizes[3][0].item<double>(), 0.95, 1e-6);
+  EXPECT_NEAR(sizes[4][0].item<double>(), std::sqrt(0.95), 1e-6);
+}
+
+// An image of twice the size shows boxes of as many pixels; what reaches beyond it, and only that,
+// is cut off: first true sizes, then the border, as Caffe's PriorBox has it.
+TEST(SsdAnchors, AnotherImageCutsAtItsOwnBorder) {
+  const std::string options = "min_scale: 0.6 sqrt_scale: false level {} clip: ";
+  const auto boxes = [&](const std::string& clip) {
+    const auto generator = Create(options + clip, 1);
+    EXPECT_TRUE(generator.ok()) << generator.status();
+    const auto anchors = (*generator)->GenerateForImage(Maps({{4, 4}}), {100, 100}, {200, 200});
+    EXPECT_TRUE(anchors.ok()) << anchors.status();
+    return anchors->boxes * 200;
+  };
+  // Squares of 60 pixels around 25, 75, 125 and 175.
+  const at::Tensor cut = boxes("CORNERS");
+  EXPECT_TRUE(at::allclose(cut[0], at::tensor({27.5f, 27.5f, 55.0f, 55.0f}), 1e-6)) << cut[0];
+  EXPECT_TRUE(at::allclose(cut[1], at::tensor({75.0f, 27.5f, 60.0f, 55.0f}), 1e-6)) << cut[1];
+  EXPECT_TRUE(at::allclose(cut[5], at::tensor({75.0f, 75.0f, 60.0f, 60.0f}), 1e-6)) << cut[5];
+  EXPECT_TRUE(at::allclose(cut[15], at::tensor({172.5f, 172.5f, 55.0f, 55.0f}), 1e-6)) << cut[15];
+  for (const char* clip : {"NONE", "SIZE", "CENTER_SIZE"}) {
+    EXPECT_TRUE(at::allclose(boxes(clip)[0], at::tensor({25.0f, 25.0f, 60.0f, 60.0f}), 1e-6))
+        << clip;
+  }
+}
+
 TEST(SsdAnchors, BoxesWithoutSizeAreErrors) {
   const auto status_of = [](const std::string& options, const std::vector<FeatureSpec>& levels) {
     auto generator = Create(options, 1);
@@ -305,6 +347,10 @@ TEST(SsdAnchors, BadOptionsNameTheField) {
                 "anchor_generator.ssd.min_scale: 0.125 must be a whole percent"},
            Case{"max_scale: 0.955 whole_percent_step: true", 1,
                 "anchor_generator.ssd.max_scale: 0.955 must be a whole percent"},
+           Case{"level { square_scale: 0 }", 1, "level[0].square_scale: 0 must be positive"},
+           Case{"sqrt_scale: false beyond_last: CONTINUE_STEP", 6,
+                "anchor_generator.ssd.beyond_last: CONTINUE_STEP has no effect without "
+                "anchor_generator.ssd.sqrt_scale: true on the last level"},
        }) {
     const auto generator = Create(c.options, c.num_levels);
     EXPECT_EQ(generator.status().code(), absl::StatusCode::kInvalidArgument) << c.options;

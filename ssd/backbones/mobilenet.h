@@ -5,10 +5,12 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
+#include "ssd/core/option_check.h"
 #include "ssd/layers/convolution_block.h"
 #include "ssd/layers/norm.h"
 
@@ -101,20 +103,21 @@ class MobileNet : public Backbone {
   // What the options of both versions have in common; `kind` is their field of BackboneConfig.
   template <typename ComponentOptions>
   static absl::Status CheckOptions(const char* kind, const ComponentOptions& options) {
-    const auto check = [kind](bool valid, const char* field, double value, const char* rule) {
-      if (valid) return absl::OkStatus();
-      return absl::InvalidArgumentError(
-          absl::StrCat("backbone.", kind, ".", field, ": ", value, " must be ", rule));
-    };
+    const std::string path = absl::StrCat("backbone.", kind, ".");
     const double width = options.width_multiplier();
-    SSD_RETURN_IF_ERROR(check(width > 0 && width <= 8, "width_multiplier", width, "in (0, 8]"));
     SSD_RETURN_IF_ERROR(
-        check(options.norm_epsilon() > 0, "norm_epsilon", options.norm_epsilon(), "> 0"));
-    SSD_RETURN_IF_ERROR(check(options.norm_momentum() > 0 && options.norm_momentum() <= 1,
-                              "norm_momentum", options.norm_momentum(), "in (0, 1]"));
-    return check(
-        !options.has_initial_standard_deviation() || options.initial_standard_deviation() > 0,
-        "initial_standard_deviation", options.initial_standard_deviation(), "> 0");
+        CheckOption(width > 0 && width <= 8, path + "width_multiplier", width, "in (0, 8]"));
+    const double epsilon = options.norm_epsilon();
+    SSD_RETURN_IF_ERROR(CheckOption(epsilon > 0, path + "norm_epsilon", epsilon, "> 0"));
+    const double momentum = options.norm_momentum();
+    SSD_RETURN_IF_ERROR(
+        CheckOption(momentum > 0 && momentum <= 1, path + "norm_momentum", momentum, "in (0, 1]"));
+    if (options.norm() == ComponentOptions::FROZEN_BATCH_NORM) {
+      SSD_RETURN_IF_ERROR(CheckUnused(options, "norm_momentum", path, "norm: BATCH_NORM"));
+    }
+    const double deviation = options.initial_standard_deviation();
+    return CheckOption(!options.has_initial_standard_deviation() || deviation > 0,
+                       path + "initial_standard_deviation", deviation, "> 0");
   }
 
   // Norm and initial weights of all layers.

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
 #include "ssd/backbones/frozen_stages.h"
+#include "ssd/core/option_check.h"
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/freeze.h"
 #include "ssd/layers/norm.h"
@@ -34,6 +35,9 @@ constexpr std::array<Architecture, 4> kArchitectures = {{
 
 // Output channels of a bottleneck block, in multiples of its inner channels.
 constexpr int64_t kExpansion = 4;
+
+// Eight times the published 64: ResNet-101 then has 11 GB of weights.
+constexpr double kMaxWidth = 512;
 
 constexpr Window kStemConvolution = {7, 2, 3, 1};
 constexpr Window kStemPooling = {3, 2, 1, 1};
@@ -176,11 +180,7 @@ class ResNet final : public Backbone {
       return absl::InvalidArgumentError(
           absl::StrCat("backbone.resnet.depth: ", options.depth(), " must be 18, 34, 50 or 101"));
     }
-    // 8 x 4 x 4096 channels are far beyond any memory; the limit keeps products in range.
-    if (options.width() < 1 || options.width() > 4096) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("backbone.resnet.width: ", options.width(), " must be in [1, 4096]"));
-    }
+    SSD_RETURN_IF_ERROR(CheckRange("backbone.resnet.width", options.width(), 1, kMaxWidth));
     // All stages have the stem's channels times a power of two.
     for (int64_t channels = options.width(); channels <= options.width() * 8 * kExpansion;
          channels *= 2) {
@@ -190,6 +190,12 @@ class ResNet final : public Backbone {
             " does not go with norm: GROUP_NORM, because ", channels,
             " channels are no multiple of 32; use a power of two or a multiple of 32"));
       }
+    }
+    if (options.zero_init_residual() && options.norm() == ResNetOptions::FROZEN_BATCH_NORM) {
+      return absl::InvalidArgumentError(
+          "backbone.resnet.zero_init_residual: true does not go with backbone.resnet.norm: "
+          "FROZEN_BATCH_NORM, which would keep every residual branch at zero; leave one of them "
+          "out");
     }
     if (options.has_frozen_stages()) {
       SSD_RETURN_IF_ERROR(

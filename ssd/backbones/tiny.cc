@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
 #include "ssd/backbones/frozen_stages.h"
+#include "ssd/core/option_check.h"
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/freeze.h"
 #include "ssd/layers/window.h"
@@ -13,6 +14,8 @@
 namespace ssd {
 namespace {
 
+// Beyond what anyone tries first.
+constexpr double kMaxWidth = 512;
 constexpr Window kWindow = {3, 2, 1, 1};
 constexpr int kLayers = 4;
 constexpr size_t kFirstOutput = 2;
@@ -23,10 +26,7 @@ class Tiny final : public Backbone {
  public:
   static absl::StatusOr<std::unique_ptr<Backbone>> Create(const TinyOptions& options,
                                                           const BackboneContext& context) {
-    if (options.width() < 1 || options.width() > 4096) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("backbone.tiny.width: ", options.width(), " must be in [1, 4096]"));
-    }
+    SSD_RETURN_IF_ERROR(CheckRange("backbone.tiny.width", options.width(), 1, kMaxWidth));
     if (options.has_frozen_stages()) {
       SSD_RETURN_IF_ERROR(CheckFrozenStages("tiny", options.frozen_stages(), kLayers - 1));
     }

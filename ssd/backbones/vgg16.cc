@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
 #include "ssd/backbones/frozen_stages.h"
+#include "ssd/core/option_check.h"
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/freeze.h"
 #include "ssd/layers/l2_norm.h"
@@ -36,6 +37,9 @@ constexpr std::array<VggStage, 5> kStages = {{
     {3, 8, {3, 1, 1, 1}},
 }};
 constexpr size_t kConv4 = 3;
+
+// Eight times the published 64.
+constexpr double kMaxWidth = 512;
 
 constexpr Window kConvolution = {3, 1, 1, 1};
 constexpr Window kFc6 = {3, 1, 6, 6};
@@ -65,10 +69,7 @@ class Vgg16 final : public Backbone {
  public:
   static absl::StatusOr<std::unique_ptr<Backbone>> Create(const Vgg16Options& options,
                                                           const BackboneContext& context) {
-    if (options.width() < 1 || options.width() > 4096) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("backbone.vgg16.width: ", options.width(), " must be in [1, 4096]"));
-    }
+    SSD_RETURN_IF_ERROR(CheckRange("backbone.vgg16.width", options.width(), 1, kMaxWidth));
     const std::optional<NormKind> kind = KindOf(options.norm());
     for (int64_t channels = options.width(); kind && channels <= options.width() * kFcWidths;
          channels *= 2) {
@@ -79,10 +80,8 @@ class Vgg16 final : public Backbone {
             " channels are no multiple of 32; use a power of two or a multiple of 32"));
       }
     }
-    if (!(options.l2_norm_scale() >= 0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("backbone.vgg16.l2_norm_scale: ", options.l2_norm_scale(), " must be >= 0"));
-    }
+    SSD_RETURN_IF_ERROR(CheckOption(options.l2_norm_scale() >= 0, "backbone.vgg16.l2_norm_scale",
+                                    options.l2_norm_scale(), ">= 0"));
     if (options.has_frozen_stages()) {
       SSD_RETURN_IF_ERROR(
           CheckFrozenStages("vgg16", options.frozen_stages(), static_cast<int>(kStages.size())));

@@ -10,6 +10,8 @@ namespace ssd {
 struct BoxCoderContext {};
 
 // Turns boxes into the numbers the network predicts relative to anchors, and back. Does not clip.
+// float64 stays; every other type is computed and returned in float32, because bfloat16 has eight
+// bits for a position.
 class BoxCoder {
  public:
   virtual ~BoxCoder() = default;
@@ -18,7 +20,8 @@ class BoxCoder {
   // Finite for every box of positive size; boxes of size zero give finite, meaningless codes.
   virtual Tensor Encode(const Tensor& boxes, const Tensor& anchors) const = 0;
 
-  // The inverse: codes [..., A, 4] to corners. Differentiable.
+  // The inverse: codes [..., A, 4] to corners. Differentiable. Corners and derivatives are finite
+  // for any codes up to 1e6, though an untrained network's may lie far outside the image.
   virtual Tensor Decode(const Tensor& codes, const Tensor& anchors) const = 0;
 };
 

@@ -3,9 +3,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 
-#include <cmath>
+#include <algorithm>
 
-#include "absl/strings/str_cat.h"
+#include "ssd/core/option_check.h"
 
 namespace ssd {
 namespace {
@@ -19,25 +19,34 @@ at::ScalarType ComputeType(const Tensor& input) {
   return input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-absl::Status CheckPositive(double value, const char* field) {
-  if (value > 0 && std::isfinite(value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("box_coder.center_size.", field, ": ", value, " must be positive and finite"));
-}
+// Of decoded boxes that nothing else bounds: e^80 times an anchor and a variance is far from
+// float32's 3e38, and so is its derivative.
+constexpr double kLargestLogSize = 80;
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BoxCoder>> CenterSizeBoxCoder::Create(
     const CenterSizeOptions& options, const BoxCoderContext& /*context*/) {
-  SSD_RETURN_IF_ERROR(CheckPositive(options.center_variance(), "center_variance"));
-  SSD_RETURN_IF_ERROR(CheckPositive(options.size_variance(), "size_variance"));
-  std::optional<double> max_log_size;
-  if (options.has_max_log_size()) {
-    SSD_RETURN_IF_ERROR(CheckPositive(options.max_log_size(), "max_log_size"));
-    max_log_size = options.max_log_size();
-  }
-  return std::unique_ptr<BoxCoder>(
-      new CenterSizeBoxCoder(options.center_variance(), options.size_variance(), max_log_size));
+  const double center = options.center_variance();
+  SSD_RETURN_IF_ERROR(
+      CheckOption(center > 0, "box_coder.center_size.center_variance", center, "> 0"));
+  const double size = options.size_variance();
+  SSD_RETURN_IF_ERROR(CheckOption(size > 0, "box_coder.center_size.size_variance", size, "> 0"));
+  const double max = options.max_log_size();
+  SSD_RETURN_IF_ERROR(CheckOption(!options.has_max_log_size() || max > 0,
+                                  "box_coder.center_size.max_log_size", max, "> 0"));
+  const double min = options.min_log_size();
+  SSD_RETURN_IF_ERROR(CheckOption(!options.has_min_log_size() || min < 0,
+                                  "box_coder.center_size.min_log_size", min, "< 0"));
+  return std::unique_ptr<BoxCoder>(new CenterSizeBoxCoder(options));
+}
+
+CenterSizeBoxCoder::CenterSizeBoxCoder(const CenterSizeOptions& options)
+    : center_variance_(options.center_variance()),
+      size_variance_(options.size_variance()),
+      max_log_size_(options.has_max_log_size() ? std::min(options.max_log_size(), kLargestLogSize)
+                                               : kLargestLogSize) {
+  if (options.has_min_log_size()) min_log_size_ = options.min_log_size();
 }
 
 Tensor CenterSizeBoxCoder::Encode(const Tensor& boxes, const Tensor& anchors) const {
@@ -57,8 +66,8 @@ Tensor CenterSizeBoxCoder::Decode(const Tensor& codes, const Tensor& anchors) co
   const Tensor like = anchors.to(type);
   const Tensor size = like.narrow(-1, 2, 2);
   const Tensor offset = codes.narrow(-1, 0, 2).to(type);
-  Tensor log_size = codes.narrow(-1, 2, 2).to(type) * size_variance_;
-  if (max_log_size_.has_value()) log_size = log_size.clamp_max(*max_log_size_);
+  Tensor log_size = (codes.narrow(-1, 2, 2).to(type) * size_variance_).clamp_max(max_log_size_);
+  if (min_log_size_) log_size = log_size.clamp_min(*min_log_size_);
   const Tensor center = offset * (size * center_variance_) + like.narrow(-1, 0, 2);
   const Tensor half = log_size.exp() * (size * 0.5);
   return at::cat({center - half, center + half}, -1);

@@ -15,14 +15,14 @@ namespace ssd {
 //   g_cx = (t_cx - d_cx) / (d_w v_c),   g_cy = (t_cy - d_cy) / (d_h v_c)
 //   g_w  = log(t_w / d_w) / v_s,        g_h  = log(t_h / d_h) / v_s
 //
-// Decode clamps log(t_w / d_w) and log(t_h / d_h) to max_log_size from above. Where that is unset,
-// codes beyond 88 / v_s overflow to infinity. float64 stays; every other type is computed and
-// returned in float32. Variances of 1 give Caffe's codes with variance_encoded_in_target.
+// Decode clamps log(t_w / d_w) and log(t_h / d_h) to [min_log_size, max_log_size]; unset, the
+// latter is 80, short of what float32 can hold. Variances of 1 give Caffe's codes with
+// variance_encoded_in_target.
 //
 //   box_coder { center_size { center_variance: 0.1 size_variance: 0.2 } }
 class CenterSizeBoxCoder final : public BoxCoder {
  public:
-  // \error InvalidArgument if a variance or max_log_size is not positive and finite.
+  // \error InvalidArgument if a variance or max_log_size is not > 0, or min_log_size not < 0.
   static absl::StatusOr<std::unique_ptr<BoxCoder>> Create(const CenterSizeOptions& options,
                                                           const BoxCoderContext& context);
 
@@ -30,15 +30,12 @@ class CenterSizeBoxCoder final : public BoxCoder {
   Tensor Decode(const Tensor& codes, const Tensor& anchors) const override;
 
  private:
-  CenterSizeBoxCoder(double center_variance, double size_variance,
-                     std::optional<double> max_log_size)
-      : center_variance_(center_variance),
-        size_variance_(size_variance),
-        max_log_size_(max_log_size) {}
+  explicit CenterSizeBoxCoder(const CenterSizeOptions& options);
 
   double center_variance_;
   double size_variance_;
-  std::optional<double> max_log_size_;
+  double max_log_size_;
+  std::optional<double> min_log_size_;
 };
 
 }  // namespace ssd

@@ -69,7 +69,8 @@ TEST(CenterSize, MaxLogSizeBoundsDecodedBoxes) {
   // Codes of 10 are log sizes of 2.
   EXPECT_NEAR(boxes[0][0][2].item<double>(), 0.5 + 0.1 * std::exp(2.0), 1e-12);
   EXPECT_TRUE(at::equal(boxes[1], unbounded[1]));
-  EXPECT_TRUE(at::isinf(unbounded[0][0][2]).item<bool>());
+  EXPECT_GT(unbounded[0][0][2].item<double>(), 1e30);
+  EXPECT_TRUE(at::isfinite(unbounded).all().item<bool>());
   // What is clamped has no gradient, and no NaN.
   const at::Tensor leaf = codes.clone().requires_grad_(true);
   bounded->Decode(leaf, anchors).sum().backward();
@@ -78,6 +79,19 @@ TEST(CenterSize, MaxLogSizeBoundsDecodedBoxes) {
   // Encoding is what it was.
   const at::Tensor truths = CornersFromCenters(at::rand({5, 1, 4}, at::kDouble) + 0.1);
   EXPECT_TRUE(at::equal(bounded->Encode(truths, anchors), Coder()->Encode(truths, anchors)));
+}
+
+// mmdetection's DeltaXYWHBBoxCoder cuts at both sides.
+TEST(CenterSize, MinLogSizeBoundsDecodedBoxes) {
+  const at::Tensor anchors = at::tensor({0.5, 0.5, 0.2, 0.4}, at::kDouble).view({1, 4});
+  const at::Tensor codes =
+      at::tensor({0.0, 0.0, -1e9, 50.0, 0.0, 0.0, -3.0, -9.9}, at::kDouble).view({2, 1, 4});
+  const auto bounded = Coder("max_log_size: 4.135166556742356 min_log_size: -4.135166556742356");
+  const at::Tensor boxes = bounded->Decode(codes, anchors);
+  const at::Tensor size = boxes.narrow(2, 2, 2) - boxes.narrow(2, 0, 2);
+  EXPECT_NEAR(size[0][0][0].item<double>(), 0.2 * 16 / 1000, 1e-12);
+  EXPECT_NEAR(size[0][0][1].item<double>(), 0.4 * 1000 / 16, 1e-12);
+  EXPECT_TRUE(at::equal(boxes[1], Coder()->Decode(codes, anchors)[1]));
 }
 
 TEST(CenterSize, DegenerateBoxesEncodeFinitely) {
@@ -97,7 +111,8 @@ TEST(CenterSize, HalfTypesAreDecodedInFloat32) {
 
 TEST(CenterSize, BadOptionsNameTheField) {
   for (const char* options : {"center_variance: 0", "center_variance: nan", "size_variance: -1",
-                              "size_variance: inf", "max_log_size: 0", "max_log_size: nan"}) {
+                              "size_variance: inf", "max_log_size: 0", "max_log_size: nan",
+                              "min_log_size: 0", "min_log_size: 0.5", "min_log_size: -inf"}) {
     const absl::Status status = Create(options).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     EXPECT_NE(status.message().find("box_coder.center_size."), std::string::npos) << status;

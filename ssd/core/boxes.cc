@@ -10,6 +10,9 @@ namespace {
 
 using at::Tensor;
 
+// What quotients divide by at least, so that boxes without area overlap nothing.
+constexpr float kLeastArea = std::numeric_limits<float>::min();
+
 Tensor First(const Tensor& boxes) { return boxes.narrow(-1, 0, 2); }
 Tensor Second(const Tensor& boxes) { return boxes.narrow(-1, 2, 2); }
 
@@ -17,6 +20,10 @@ Tensor Second(const Tensor& boxes) { return boxes.narrow(-1, 2, 2); }
 Tensor Product(const Tensor& sizes) {
   const Tensor positive = sizes.clamp_min(0);
   return positive.select(-1, 0) * positive.select(-1, 1);
+}
+
+Tensor Intersection(const Tensor& a, const Tensor& b) {
+  return Product(at::minimum(Second(a), Second(b)) - at::maximum(First(a), First(b)));
 }
 
 }  // namespace
@@ -32,13 +39,25 @@ Tensor CentersFromCorners(const Tensor& corners) {
 
 Tensor BoxAreas(const Tensor& corners) { return Product(Second(corners) - First(corners)); }
 
+BoxOverlap AlignedOverlap(const Tensor& a, const Tensor& b) {
+  BoxOverlap overlap;
+  overlap.intersection = Intersection(a, b);
+  overlap.union_area = BoxAreas(a) + BoxAreas(b) - overlap.intersection;
+  return overlap;
+}
+
+Tensor AlignedIou(const Tensor& a, const Tensor& b) {
+  const BoxOverlap overlap = AlignedOverlap(a, b);
+  return overlap.intersection / overlap.union_area.clamp_min(kLeastArea);
+}
+
 Tensor PairwiseIou(const Tensor& a, const Tensor& b) {
-  const Tensor rows = a.unsqueeze(-2);
-  const Tensor columns = b.unsqueeze(-3);
-  const Tensor intersection = Product(at::minimum(Second(rows), Second(columns)) -
-                                      at::maximum(First(rows), First(columns)));
-  const Tensor area = BoxAreas(a).unsqueeze(-1) + BoxAreas(b).unsqueeze(-2) - intersection;
-  return intersection / area.clamp_min(std::numeric_limits<float>::min());
+  return AlignedIou(a.unsqueeze(-2), b.unsqueeze(-3));
+}
+
+Tensor PairwiseCoverage(const Tensor& a, const Tensor& b) {
+  return Intersection(a.unsqueeze(-2), b.unsqueeze(-3)) /
+         BoxAreas(b).unsqueeze(-2).clamp_min(kLeastArea);
 }
 
 }  // namespace ssd

@@ -59,6 +59,46 @@ TEST(Boxes, IouProperties) {
   EXPECT_TRUE(at::equal(PairwiseIou(a * 4, b * 4), iou));
 }
 
+TEST(Boxes, AlignedIouIsTheDiagonal) {
+  at::manual_seed(5);
+  const at::Tensor a = at::cat({RandomCorners(40), at::zeros({2, 4})});
+  const at::Tensor b = at::cat({RandomCorners(40), at::zeros({1, 4}), at::ones({1, 4})});
+  const at::Tensor iou = AlignedIou(a, b);
+  EXPECT_TRUE(at::equal(iou, PairwiseIou(a, b).diagonal()));
+  const BoxOverlap overlap = AlignedOverlap(a, b);
+  EXPECT_TRUE(
+      at::allclose(overlap.intersection + overlap.union_area, BoxAreas(a) + BoxAreas(b), 0, 1e-6));
+  // One box against many; any number of dimensions in front.
+  EXPECT_TRUE(at::equal(AlignedIou(a[3], b), PairwiseIou(a.narrow(0, 3, 1), b)[0]));
+  EXPECT_TRUE(at::equal(AlignedIou(at::stack({a, b}), at::stack({b, a}))[0], iou));
+}
+
+// Of a box whose left half lies in a larger one it is a half, whatever the larger one's size.
+TEST(Boxes, CoverageIsTheShareOfTheSecond) {
+  const at::Tensor a = at::tensor({-9.0f, -9.0f, 1.0f, 9.0f, 0.0f, 0.0f, 0.5f, 0.5f}).view({2, 4});
+  const at::Tensor b =
+      at::tensor({0.0f, 0.0f, 2.0f, 2.0f, 3.0f, 0.0f, 4.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f})
+          .view({3, 4});
+  const at::Tensor share = PairwiseCoverage(a, b);
+  EXPECT_TRUE(at::equal(share, at::tensor({0.5f, 0.0f, 0.0f, 0.0625f, 0.0f, 0.0f}).view({2, 3})))
+      << share;
+  at::manual_seed(6);
+  const at::Tensor c = RandomCorners(30);
+  const at::Tensor d = RandomCorners(30);
+  const at::Tensor random = PairwiseCoverage(c, d);
+  EXPECT_TRUE((random >= PairwiseIou(c, d) * (1 - 1e-6)).all().item<bool>());
+  EXPECT_LE(random.max().item<float>(), 1.0f + 1e-6f);
+  for (int64_t i = 0; i < 30; ++i) {
+    for (int64_t j = 0; j < 30; ++j) {
+      const float* const p = c.const_data_ptr<float>() + 4 * i;
+      const float* const q = d.const_data_ptr<float>() + 4 * j;
+      EXPECT_FLOAT_EQ(Coverage(p[0], p[1], p[2], p[3], q[0], q[1], q[2], q[3],
+                               BoxArea({q[0], q[1], q[2], q[3]})),
+                      random[i][j].item<float>());
+    }
+  }
+}
+
 TEST(Boxes, ScalarIouEqualsTensorIou) {
   at::manual_seed(3);
   const at::Tensor a = RandomCorners(40);

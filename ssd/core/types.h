@@ -57,15 +57,16 @@ struct Predictions {
   Tensor class_logits;  // [B, A, C + 1], background first; of a head of sigmoids [B, A, C]
 };
 
-// What the loss compares predictions with.
+// What the loss compares predictions with. Where labels <= 0, codes and boxes are those of no truth
+// in particular: finite where SsdDetector assigned them, but a loss must not count on it.
 struct Targets {
   Tensor labels;     // [B, A] i64; 0 background, -1 takes no part
-  Tensor box_codes;  // [B, A, 4] f32; meaningful where labels > 0
-  Tensor boxes;      // [B, A, 4] f32, the matched truths' corners; meaningful where labels > 0
+  Tensor box_codes;  // [B, A, 4] f32; finite and meaningful where labels > 0
+  Tensor boxes;      // [B, A, 4] f32, the matched truths' corners; finite where labels > 0
 };
 
-// 0-d float32 tensors on the predictions' device. total is what is differentiated: the sum of the
-// other two, which contain their weights.
+// 0-d tensors on the predictions' device: float64 where the predictions are, otherwise float32.
+// total is what is differentiated: the sum of the other two, which contain their weights.
 struct Losses {
   Tensor total;
   Tensor classification;

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "ssd/core/annotations.h"
 #include "ssd/eval/evaluator.h"
 
@@ -21,14 +20,6 @@ std::string DetectionsJson(std::vector<ImageDetections> images, const LabelMap& 
 // Writes that to `path`, whole or not at all. \error as WriteFileAtomically.
 absl::Status WriteDetectionsJson(const std::string& path, std::vector<ImageDetections> images,
                                  const LabelMap& labels);
-
-// Reads detections that this or another program wrote for the images of `truths`; members other
-// than the four are skipped. One entry for each image of `truths`, in their order. \error
-// InvalidArgument naming the file, the entry (from 0), the field and its value: no JSON array, a
-// member missing or of another type, an image or category that `truths` and `labels` do not have,
-// a negative width or height, a number that is not finite. Otherwise as ReadFile.
-absl::StatusOr<std::vector<ImageDetections>> ReadDetectionsJson(
-    const std::string& path, const LabelMap& labels, const std::vector<Annotations>& truths);
 
 }  // namespace ssd
 

@@ -411,6 +411,15 @@ TEST(VocMetrics, RefusesAnIouOutsideItsRange) {
   }
 }
 
+TEST(VocMetrics, CurvesAreAtItsIou) {
+  EvaluatorConfig config;
+  config.mutable_voc()->set_iou(0.7);
+  // An IoU of 0.6: wrong.
+  const Metrics metrics = Judge(config, OneTruth(50, false), {{0, {{{0, 0, 50, 30}, 0.5, 1}}}});
+  EXPECT_EQ(metrics.per_class[0].curve.iou, 0.7);
+  EXPECT_EQ(metrics.values[0].second, 0.0);
+}
+
 TEST(VocMetrics, DifficultTruthsAreNeitherRightNorWrong) {
   EvaluatorContext context = OneTruth(50, false);
   context.truths[0].objects.push_back(context.truths[0].objects[0]);
@@ -483,61 +492,6 @@ TEST(DetectionsJson, HasTheDatasetsIdsAndFixedBytes) {
       "]\n";
   EXPECT_EQ(DetectionsJson(images, labels), expected);
   EXPECT_EQ(DetectionsJson({}, labels), "[]\n");
-}
-
-TEST(DetectionsJson, ReadsBackWhatItWrote) {
-  const Scenes scenes = RandomScenes(9, 20, 3, false);
-  const std::string path = testing::TempDir() + "/detections.json";
-  ASSERT_TRUE(WriteDetectionsJson(path, scenes.detections, scenes.context.labels).ok());
-  const auto read = ReadDetectionsJson(path, scenes.context.labels, scenes.context.truths);
-  ASSERT_TRUE(read.ok()) << read.status();
-  ASSERT_EQ(read->size(), scenes.detections.size());
-  for (size_t i = 0; i < read->size(); ++i) {
-    EXPECT_EQ((*read)[i].image_id, scenes.detections[i].image_id);
-    ASSERT_EQ((*read)[i].detections.size(), scenes.detections[i].detections.size());
-    for (size_t k = 0; k < (*read)[i].detections.size(); ++k) {
-      const PixelDetection& a = (*read)[i].detections[k];
-      const PixelDetection& b = scenes.detections[i].detections[k];
-      EXPECT_EQ(a.label, b.label);
-      EXPECT_NEAR(a.score, b.score, 1e-9);
-      EXPECT_NEAR(a.box.x0, b.box.x0, 5.1e-4);
-      EXPECT_NEAR(a.box.y1, b.box.y1, 1.1e-3);
-    }
-  }
-}
-
-TEST(DetectionsJson, SaysWhichEntryIsWrong) {
-  const LabelMap labels = {{"cat"}, {17}};
-  std::vector<Annotations> truths(1);
-  truths[0].image_id = 4;
-  const std::string path = testing::TempDir() + "/wrong.json";
-  const std::string good =
-      R"({"image_id": 4, "category_id": 17, "bbox": [0, 0, 1, 1], "score": 1})";
-  const auto problem = [&](const std::string& content) {
-    CHECK(WriteFileAtomically(path, content).ok());
-    const auto status = ReadDetectionsJson(path, labels, truths).status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << content;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
-    return std::string(status.message());
-  };
-  EXPECT_THAT(problem("[1, 2"), HasSubstr("no JSON"));
-  EXPECT_THAT(problem("{}"), HasSubstr("not an array"));
-  EXPECT_THAT(problem("[" + good + ", 7]"), HasSubstr("entry 1: 7 is not an object"));
-  EXPECT_THAT(problem(R"([{"image_id": 4}])"), HasSubstr("no \"category_id\""));
-  EXPECT_THAT(problem(R"([{"image_id": 5, "category_id": 17}])"), HasSubstr("\"image_id\" is 5"));
-  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 1}])"), HasSubstr("\"category_id\" is 1"));
-  EXPECT_THAT(problem(R"([{"image_id": "4", "category_id": 1}])"), HasSubstr("not an integer"));
-  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 17, "bbox": [0, 0, 1]}])"),
-              HasSubstr("[x, y, width, height]"));
-  EXPECT_THAT(problem(R"([{"image_id": 4, "category_id": 17, "bbox": [9, 9, 1, -1]}])"),
-              HasSubstr("not a corner"));
-  EXPECT_THAT(
-      problem(R"([{"image_id": 4, "category_id": 17, "bbox": [0, 0, 1, 1], "score": null}])"),
-      HasSubstr("\"score\": null"));
-  EXPECT_EQ(ReadDetectionsJson(path + "none", labels, truths).status().code(),
-            absl::StatusCode::kNotFound);
-  ASSERT_TRUE(WriteFileAtomically(path, "[" + good + "]").ok());
-  EXPECT_EQ(ReadDetectionsJson(path, labels, truths)->at(0).detections.size(), 1u);
 }
 
 Metrics SmallMetrics() {

@@ -32,6 +32,7 @@ struct ImageDetections {
 struct PrecisionRecallCurve {
   std::vector<double> recall;
   std::vector<double> precision;
+  double iou = 0.5;  // the least of a true detection
 };
 
 // Numbers by name, in the order they are shown. nullopt is a number that does not exist (no truth
@@ -42,7 +43,7 @@ struct ClassMetrics {
   int64_t source_id = 0;  // LabelMap::source_ids
   std::string name;
   MetricList values;
-  PrecisionRecallCurve curve;  // at the family's principal IoU (0.5)
+  PrecisionRecallCurve curve;  // at the family's principal IoU
 };
 
 struct Metrics {

@@ -136,6 +136,7 @@ class VocEvaluator final : public Evaluator {
       ClassMetrics& of_class = metrics.per_class[c];
       PrecisionRecallSweep sweep;
       numbers[c] = Average(MatchesOf(c + 1), {}, sweep, &of_class.curve);
+      of_class.curve.iou = iou_;
       of_class.source_id = labels_.source_ids[c];
       of_class.name = labels_.names[c];
       of_class.values = {{"AP", numbers[c].area}, {"AP_11point", numbers[c].eleven_point}};

@@ -1,6 +1,9 @@
 #include "ssd/layers/convolution.h"
 
+#include <ATen/core/grad_mode.h>
 #include <torch/nn/init.h>
+
+#include <cmath>
 
 #include "ssd/core/logging.h"
 
@@ -27,8 +30,16 @@ void InitXavierUniform(torch::nn::Conv2dImpl& convolution) {
   if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
 }
 
-void InitNormal(torch::nn::Conv2dImpl& convolution, double standard_deviation) {
-  torch::nn::init::normal_(convolution.weight, 0, standard_deviation);
+void InitNormal(torch::nn::Conv2dImpl& convolution, double standard_deviation, bool truncate) {
+  if (truncate) {
+    // The inverse of the distribution's integral, of uniform numbers between its values at the
+    // cuts.
+    at::NoGradGuard no_grad;
+    const double share = std::erf(std::sqrt(2.0));
+    convolution.weight.uniform_(-share, share).erfinv_().mul_(std::sqrt(2.0) * standard_deviation);
+  } else {
+    torch::nn::init::normal_(convolution.weight, 0, standard_deviation);
+  }
   if (convolution.bias.defined()) torch::nn::init::zeros_(convolution.bias);
 }
 

@@ -21,8 +21,11 @@ void InitKaimingNormal(torch::nn::Conv2dImpl& convolution);
 void InitXavierUniform(torch::nn::Conv2dImpl& convolution);
 
 // Normal weights of the given standard deviation; zero bias. torchvision's SSDLite takes 0.03 for
-// all layers that are trained from nothing.
-void InitNormal(torch::nn::Conv2dImpl& convolution, double standard_deviation);
+// all layers that are trained from nothing. With `truncate` the distribution is cut off at two
+// standard deviations, which leaves it one of 0.88 of the given (TensorFlow's
+// truncated_normal_initializer).
+void InitNormal(torch::nn::Conv2dImpl& convolution, double standard_deviation,
+                bool truncate = false);
 
 }  // namespace ssd
 

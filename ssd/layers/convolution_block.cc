@@ -18,7 +18,8 @@ ConvolutionBlock::ConvolutionBlock(const Options& options)
       norm_(register_module("1", std::make_shared<Norm>(options.norm, options.out_channels,
                                                         options.norm_constants))) {
   if (options.initial_standard_deviation) {
-    InitNormal(*convolution_, *options.initial_standard_deviation);
+    InitNormal(*convolution_, *options.initial_standard_deviation,
+               options.truncate_initial_weights);
   } else {
     InitKaimingNormal(*convolution_);
   }

@@ -35,6 +35,7 @@ class ConvolutionBlock final : public torch::nn::Module {
     NormConstants norm_constants;
     // Of initial weights. Unset: InitKaimingNormal's.
     std::optional<double> initial_standard_deviation;
+    bool truncate_initial_weights = false;  // InitNormal's
   };
 
   explicit ConvolutionBlock(const Options& options);

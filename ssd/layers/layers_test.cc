@@ -119,6 +119,26 @@ TEST(ConvolutionTest, AsManyGroupsAsChannelsSeeOneChannelEach) {
   EXPECT_GT(output.select(1, 2).abs().max().item<double>(), 0);
 }
 
+// The standard deviation of a normal distribution that is cut off at two of its own is
+// sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)) of it: 0.8796.
+TEST(ConvolutionTest, TruncatedWeightsStayWithinTwoDeviations) {
+  at::NoGradGuard no_grad;
+  at::manual_seed(10);
+  torch::nn::Conv2d convolution = MakeConvolution(64, 256, {3, 1, 1, 1}, /*bias=*/true);
+  InitNormal(*convolution, 0.03, /*truncate=*/true);
+  const Tensor weight = convolution->weight.to(at::kDouble);
+  EXPECT_LE(weight.abs().max().item<double>(), 0.06 * (1 + 1e-5));
+  EXPECT_GT(weight.abs().max().item<double>(), 0.059);
+  EXPECT_NEAR(weight.mean().item<double>(), 0, 3e-4);
+  EXPECT_NEAR(weight.std().item<double>(), 0.8796 * 0.03, 2e-4);
+  // Within one deviation lies 0.6827 / 0.9545 of it.
+  EXPECT_NEAR(weight.abs().lt(0.03).to(at::kDouble).mean().item<double>(), 0.7152, 5e-3);
+  EXPECT_EQ(convolution->bias.abs().max().item<double>(), 0);
+  EXPECT_TRUE(convolution->weight.requires_grad());
+  InitNormal(*convolution, 0.03);
+  EXPECT_GT(convolution->weight.abs().max().item<double>(), 0.09);
+}
+
 TEST(ConvolutionBlockTest, IsConvolutionNormActivation) {
   at::NoGradGuard no_grad;
   at::manual_seed(6);
@@ -298,6 +318,20 @@ TEST(L2NormTest, KeepsTypeAndLayout) {
   const Tensor rounded = norm.Forward(maps.to(at::kBFloat16));
   EXPECT_EQ(rounded.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(rounded.to(at::kFloat).allclose(output, 1e-2, 1e-2));
+}
+
+// One channel a group and one cell: nothing is left of the map.
+TEST(NormTest, GroupsOfOneNumberAreBlank) {
+  at::manual_seed(11);
+  EXPECT_TRUE(Norm::BlanksOneCell(NormKind::kGroup, 32));
+  EXPECT_FALSE(Norm::BlanksOneCell(NormKind::kGroup, 64));
+  EXPECT_FALSE(Norm::BlanksOneCell(NormKind::kBatch, 8));
+  const auto largest = [](int64_t channels) {
+    Norm norm(NormKind::kGroup, channels);
+    return norm.Forward(at::randn({2, channels, 1, 1})).abs().max().item<double>();
+  };
+  EXPECT_LT(largest(32), 1e-3);
+  EXPECT_GT(largest(64), 0.9);
 }
 
 TEST(NormTest, GroupNormIsIndependentBetweenImages) {

@@ -38,6 +38,10 @@ bool Norm::Fits(NormKind kind, int64_t channels) {
          (kind != NormKind::kGroup || channels < kMaxGroups || channels % kMaxGroups == 0);
 }
 
+bool Norm::BlanksOneCell(NormKind kind, int64_t channels) {
+  return kind == NormKind::kGroup && channels <= kMaxGroups;
+}
+
 Tensor Norm::Forward(const Tensor& maps) {
   if (kind_ == NormKind::kGroup) {
     return at::group_norm(maps, groups_, weight_, bias_, constants_.epsilon);

@@ -37,6 +37,10 @@ class Norm : public torch::nn::Module {
   // Whether a norm of this kind can take that many channels: for kGroup below 32, or a multiple.
   static bool Fits(NormKind kind, int64_t channels);
 
+  // Whether a map of one cell becomes a constant, whatever it is: for kGroup where each channel is
+  // a group of its own (32 channels or fewer), which is then normalised by itself.
+  static bool BlanksOneCell(NormKind kind, int64_t channels);
+
   // Keeps the maps' type and layout; bfloat16 maps are normalised with float32 statistics. A batch
   // with one value a channel (one image, a map of one cell) is normalised by the running averages,
   // in training too, where torch refuses it.

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/losses/localization_term.h"
 #include "ssd/losses/loss.h"
 #include "ssd/losses/loss_terms.h"
@@ -41,13 +42,11 @@ class FocalLoss final : public Loss {
                                                       const LossContext& context) {
     CHECK_GT(context.num_classes, 0);
     const double alpha = options.alpha();
-    SSD_RETURN_IF_ERROR(CheckLossOption(alpha > 0 && alpha < 1, "focal.alpha", alpha, "in (0, 1)"));
+    SSD_RETURN_IF_ERROR(
+        CheckOption(alpha > 0 && alpha < 1, "loss.focal.alpha", alpha, "in (0, 1)"));
     const double gamma = options.gamma();
-    SSD_RETURN_IF_ERROR(CheckLossOption(gamma >= 0, "focal.gamma", gamma, ">= 0"));
-    const double weight = options.localization_weight();
-    SSD_RETURN_IF_ERROR(CheckLossOption(weight >= 0, "focal.localization_weight", weight, ">= 0"));
-    const double beta = options.smooth_l1_beta();
-    SSD_RETURN_IF_ERROR(CheckLossOption(beta > 0, "focal.smooth_l1_beta", beta, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(gamma >= 0, "loss.focal.gamma", gamma, ">= 0"));
+    SSD_RETURN_IF_ERROR(CheckLocalization(options, "loss.focal."));
     return std::unique_ptr<Loss>(new FocalLoss(options, context));
   }
 

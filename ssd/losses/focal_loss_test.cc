@@ -236,8 +236,9 @@ TEST(FocalLoss, AnyTruthAndTypeIsFinite) {
 }
 
 TEST(FocalLoss, BadOptionsNameTheField) {
-  for (const char* options : {"alpha: 0", "alpha: 1", "alpha: nan", "gamma: -1", "gamma: inf",
-                              "localization_weight: -1", "smooth_l1_beta: 0"}) {
+  for (const char* options :
+       {"alpha: 0", "alpha: 1", "alpha: nan", "gamma: -1", "gamma: inf", "localization_weight: -1",
+        "smooth_l1_beta: 0", "smooth_l1_beta: 0.1 localization: L1"}) {
     const absl::Status status = Create(options, true).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     const std::string field(options, std::string(options).find(':'));

@@ -17,6 +17,8 @@ namespace {
 
 constexpr double kLeastArea = 1e-9;
 constexpr double kLeastSide = 1e-7;
+// A side of twice this has a square far from overflow.
+constexpr double kFarthest = 1e6;
 constexpr double kPi = 3.14159265358979323846;
 
 // atan(w / h) of sides [..., 2].
@@ -48,14 +50,14 @@ Tensor LocalizationPerAnchor(const Tensor& codes, const Targets& targets, const 
 }
 
 Tensor BoxDistance(const Tensor& boxes, const Tensor& truths, LocalizationTerm::Kind kind) {
-  const Tensor low = boxes.narrow(-1, 0, 2);
-  const Tensor high = boxes.narrow(-1, 2, 2);
+  const Tensor near = boxes.clamp(-kFarthest, kFarthest);
+  const Tensor low = near.narrow(-1, 0, 2);
+  const Tensor high = near.narrow(-1, 2, 2);
   const Tensor truth_low = truths.narrow(-1, 0, 2);
   const Tensor truth_high = truths.narrow(-1, 2, 2);
-  const Tensor overlap = (at::minimum(high, truth_high) - at::maximum(low, truth_low)).clamp_min(0);
-  const Tensor intersection = overlap.select(-1, 0) * overlap.select(-1, 1);
-  const Tensor union_area = BoxAreas(boxes) + BoxAreas(truths) - intersection;
-  const Tensor distance = 1 - intersection / union_area.clamp_min(kLeastArea);
+  const BoxOverlap overlap = AlignedOverlap(near, truths);
+  const Tensor& union_area = overlap.union_area;
+  const Tensor distance = 1 - overlap.intersection / union_area.clamp_min(kLeastArea);
   if (kind == LocalizationTerm::IOU) return distance;
 
   const Tensor enclosing = at::maximum(high, truth_high) - at::minimum(low, truth_low);

@@ -27,8 +27,9 @@ Tensor LocalizationPerAnchor(const Tensor& codes, const Targets& targets, const 
 //   v = (4 / pi^2) (atan(w_t / h_t) - atan(w / h))^2,   alpha = v / (1 - IoU + v)
 //
 // alpha is a weight: it has no gradient, as in the authors' program and torchvision. Areas and
-// squared lengths are taken for 1e-9 at least, and sides in v for 1e-7, far below a pixel, so that
-// values and gradients are finite for boxes without area, inverted ones, and any up to 1e6 long.
+// squared lengths are taken for 1e-9 at least, sides in v for 1e-7, far below a pixel, and corners
+// of `boxes` beyond 1e6 for 1e6, so that values and gradients are finite for boxes without area,
+// inverted ones, and those of codes that have grown beyond all measure, which have gradient 0.
 Tensor BoxDistance(const Tensor& boxes, const Tensor& truths, LocalizationTerm::Kind kind);
 
 }  // namespace ssd

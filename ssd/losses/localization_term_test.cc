@@ -167,14 +167,16 @@ TEST(LocalizationTerm, GradientsEqualFiniteDifferences) {
 
 TEST(LocalizationTerm, DegenerateBoxesHaveFiniteGradients) {
   const std::vector<std::vector<float>> boxes = {
-      {0.5f, 0.5f, 0.5f, 0.5f},       // a point
-      {0.2f, 0.5f, 0.8f, 0.5f},       // a line
-      {0.2f, 0.2f, 0.6f, 0.6f},       // a box
-      {0.6f, 0.6f, 0.2f, 0.2f},       // an inverted one
-      {0.6f, 0.2f, 0.8f, 0.6f},       // one that touches the box
-      {-1e6f, -1e6f, 1e6f, 1e6f},     // a huge one
-      {1e6f, 1e6f, 1e6f, 1e6f},       // a point far away
-      {0.2f, 0.2f, 1e6f, 0.2000001f}  // a long line
+      {0.5f, 0.5f, 0.5f, 0.5f},        // a point
+      {0.2f, 0.5f, 0.8f, 0.5f},        // a line
+      {0.2f, 0.2f, 0.6f, 0.6f},        // a box
+      {0.6f, 0.6f, 0.2f, 0.2f},        // an inverted one
+      {0.6f, 0.2f, 0.8f, 0.6f},        // one that touches the box
+      {-1e6f, -1e6f, 1e6f, 1e6f},      // a huge one
+      {1e6f, 1e6f, 1e6f, 1e6f},        // a point far away
+      {0.2f, 0.2f, 1e6f, 0.2000001f},  // a long line
+      {-5e34f, -5e34f, 5e34f, 5e34f},  // of codes that have grown beyond all measure
+      {0.2f, 5e34f, 0.4f, 6e34f}       // far beyond it
   };
   const std::vector<std::vector<float>> truths = {
       {0.2f, 0.2f, 0.6f, 0.6f}, {0.0f, 0.0f, 1.0f, 1.0f}, {0.5f, 0.5f, 0.5f, 0.5f}};

@@ -4,18 +4,8 @@
 #include <ATen/ops/arange.h>
 
 #include <algorithm>
-#include <cmath>
-
-#include "absl/strings/str_cat.h"
 
 namespace ssd {
-
-absl::Status CheckLossOption(bool in_range, absl::string_view field, double value,
-                             absl::string_view range) {
-  if (in_range && std::isfinite(value)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("loss.", field, ": ", value, " must be ", range, " and finite"));
-}
 
 Tensor Upcast(const Tensor& predictions) {
   return predictions.scalar_type() == at::kDouble ? predictions : predictions.to(at::kFloat);

@@ -2,18 +2,31 @@
 #define SSD_LOSSES_LOSS_TERMS_H_
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "ssd/core/option_check.h"
+#include "ssd/core/status_macros.h"
 #include "ssd/losses/loss.h"
 
-// What losses have in common beside the localisation term (localization_term.h): checks of options,
-// the predictions' type, targets of sigmoids and normalisation. Any device, without a
+// What losses have in common beside the localisation term (localization_term.h): checks of its
+// options, the predictions' type, targets of sigmoids and normalisation. Any device, without a
 // synchronisation with the host.
 namespace ssd {
 
-// Ok if `in_range` and the value is finite. \error InvalidArgument naming the field
-// ("focal.alpha"), its value and its range ("in (0, 1)").
-absl::Status CheckLossOption(bool in_range, absl::string_view field, double value,
-                             absl::string_view range);
+// The localisation options of either loss, which have the same names; `path` is theirs, with the
+// dot ("loss.focal.").
+// \error InvalidArgument if localization_weight is not >= 0, smooth_l1_beta not > 0, or
+// smooth_l1_beta set with another term than SMOOTH_L1.
+template <typename Options>
+absl::Status CheckLocalization(const Options& options, absl::string_view path) {
+  const double weight = options.localization_weight();
+  SSD_RETURN_IF_ERROR(
+      CheckOption(weight >= 0, absl::StrCat(path, "localization_weight"), weight, ">= 0"));
+  const double beta = options.smooth_l1_beta();
+  SSD_RETURN_IF_ERROR(CheckOption(beta > 0, absl::StrCat(path, "smooth_l1_beta"), beta, "> 0"));
+  if (options.localization() == LocalizationTerm::SMOOTH_L1) return absl::OkStatus();
+  return CheckUnused(options, "smooth_l1_beta", path, "localization: SMOOTH_L1");
+}
 
 // In the type losses are computed in: float64 stays, everything else becomes float32.
 Tensor Upcast(const Tensor& predictions);

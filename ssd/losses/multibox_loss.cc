@@ -25,6 +25,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/vector_exp.h"
 #include "ssd/losses/localization_term.h"
 #include "ssd/losses/loss_terms.h"
@@ -447,16 +448,18 @@ absl::StatusOr<std::unique_ptr<Loss>> MultiboxLoss::Create(const MultiboxLossOpt
   CHECK_GT(context.num_classes, 0);
   const double ratio = options.negatives_per_positive();
   SSD_RETURN_IF_ERROR(
-      CheckLossOption(ratio >= 0, "multibox.negatives_per_positive", ratio, ">= 0"));
-  const double weight = options.localization_weight();
-  SSD_RETURN_IF_ERROR(CheckLossOption(weight >= 0, "multibox.localization_weight", weight, ">= 0"));
-  const double beta = options.smooth_l1_beta();
-  SSD_RETURN_IF_ERROR(CheckLossOption(beta > 0, "multibox.smooth_l1_beta", beta, "> 0"));
+      CheckOption(ratio >= 0, "loss.multibox.negatives_per_positive", ratio, ">= 0"));
   const int least = options.min_negatives();
-  SSD_RETURN_IF_ERROR(CheckLossOption(least >= 0, "multibox.min_negatives", least, ">= 0"));
+  SSD_RETURN_IF_ERROR(CheckOption(least >= 0, "loss.multibox.min_negatives", least, ">= 0"));
+  if (options.mining() == MultiboxLossOptions::NONE) {
+    for (const char* const name : {"negatives_per_positive", "min_negatives"}) {
+      SSD_RETURN_IF_ERROR(CheckUnused(options, name, "loss.multibox.", "mining: HARD_NEGATIVE"));
+    }
+  }
+  SSD_RETURN_IF_ERROR(CheckLocalization(options, "loss.multibox."));
   const double smoothing = options.label_smoothing();
-  SSD_RETURN_IF_ERROR(CheckLossOption(smoothing >= 0 && smoothing < 1, "multibox.label_smoothing",
-                                      smoothing, "in [0, 1)"));
+  SSD_RETURN_IF_ERROR(CheckOption(smoothing >= 0 && smoothing < 1, "loss.multibox.label_smoothing",
+                                  smoothing, "in [0, 1)"));
   const int weights = options.class_weight_size();
   if (weights != 0 && weights != context.num_classes) {
     return absl::InvalidArgumentError(
@@ -464,7 +467,7 @@ absl::StatusOr<std::unique_ptr<Loss>> MultiboxLoss::Create(const MultiboxLossOpt
                      context.num_classes, " classes, in the order of the labels, or none"));
   }
   for (const double value : options.class_weight()) {
-    SSD_RETURN_IF_ERROR(CheckLossOption(value >= 0, "multibox.class_weight", value, ">= 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(value >= 0, "loss.multibox.class_weight", value, ">= 0"));
   }
   return std::unique_ptr<Loss>(new MultiboxLoss(options, context));
 }

@@ -513,7 +513,8 @@ TEST(MultiboxLoss, BadOptionsNameTheField) {
         "localization_weight: inf", "smooth_l1_beta: 0", "smooth_l1_beta: nan", "min_negatives: -1",
         "label_smoothing: 1", "label_smoothing: -0.1", "label_smoothing: nan",
         "class_weight: [1, 2]", "class_weight: [1, 2, 3, 4]", "class_weight: [1, -1, 1]",
-        "class_weight: [1, inf, 1]"}) {
+        "class_weight: [1, inf, 1]", "min_negatives: 3 mining: NONE",
+        "negatives_per_positive: 2 mining: NONE", "smooth_l1_beta: 0.1 localization: GIOU"}) {
     const absl::Status status = Create(options, 3).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     const std::string field(options, std::string(options).find(':'));

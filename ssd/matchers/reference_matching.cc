@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "ssd/core/boxes.h"
 #include "ssd/matchers/matcher.h"
 
@@ -25,6 +27,9 @@ ReferenceImage::ReferenceImage(const Truth& truth, int64_t image, const Tensor& 
     : num_anchors_(corners.size(0)) {
   const Tensor iou = PairwiseIou(truth.boxes[image], corners).contiguous();
   iou_.assign(iou.const_data_ptr<float>(), iou.const_data_ptr<float>() + iou.numel());
+  const Tensor coverage = PairwiseCoverage(truth.boxes[image], corners).contiguous();
+  coverage_.assign(coverage.const_data_ptr<float>(),
+                   coverage.const_data_ptr<float>() + coverage.numel());
   for (int64_t g = 0; g < truth.labels.size(1); ++g) {
     const bool present = truth.labels[image][g].item<int64_t>() > 0;
     const bool ignore = truth.ignore[image][g].item<bool>();
@@ -44,7 +49,7 @@ std::vector<int64_t> ReferenceImage::MatchByRules(const MatchRules& rules) const
         best = iou(g, a);
         best_truth = g;
       }
-      if (ignored_[g] && iou(g, a) > covered) covered = iou(g, a);
+      if (ignored_[g]) covered = std::max(covered, coverage(g, a));
     }
     if (best >= rules.positive_iou) {
       matches[a] = best_truth;

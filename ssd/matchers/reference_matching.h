@@ -17,7 +17,7 @@ Tensor RandomCenters(int64_t n);
 // Labels 0 to 3, every tenth truth ignored.
 Truth RandomTruth(int64_t batch, int64_t padded);
 
-// One image of a batch on the CPU and the IoU of its truths with the anchors.
+// One image of a batch on the CPU and the overlaps of its truths with the anchors.
 class ReferenceImage {
  public:
   // corners: [A, 4] of the anchors.
@@ -28,6 +28,10 @@ class ReferenceImage {
   // A truth that may be matched.
   bool usable(int64_t row) const { return usable_[row]; }
   float iou(int64_t row, int64_t anchor) const { return iou_[row * num_anchors_ + anchor]; }
+  // The share of the anchor that lies in the truth.
+  float coverage(int64_t row, int64_t anchor) const {
+    return coverage_[row * num_anchors_ + anchor];
+  }
 
   // [A], by the rules but that of the border.
   std::vector<int64_t> MatchByRules(const MatchRules& rules) const;
@@ -37,6 +41,7 @@ class ReferenceImage {
   std::vector<bool> usable_;
   std::vector<bool> ignored_;
   std::vector<float> iou_;
+  std::vector<float> coverage_;
 };
 
 // Rules to try, all but that of the border.

@@ -26,6 +26,16 @@ uint64_t PairKey(float iou, int64_t anchor) {
 
 int64_t AnchorOf(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
+// Of an int64, beside its sign and a float in [0, 1].
+constexpr int kPairBits = 33;
+
+// Bits that hold 0..count.
+int BitsFor(int64_t count) {
+  int bits = 0;
+  while (bits < 62 && (int64_t{1} << bits) <= count) ++bits;
+  return bits;
+}
+
 // A truth's best free anchor, at first the best of all; if another truth takes it, the truth's best
 // n anchors are listed, n the number of truths: more cannot be taken before its turn.
 class Suitor {
@@ -118,34 +128,34 @@ Tensor BipartiteMatchOnCpu(const Truth& truth, const Tensor& anchor_corners,
 Tensor BipartiteMatchByTensorOps(const Truth& truth, const Tensor& anchor_corners,
                                  const MatchRules& rules) {
   // A pair is one int64 that orders pairs as the rules do: IoU (the bits of a float in [0, 1] are
-  // ordered like it and need 30), then the lowest anchor (20 bits), then the lowest truth (13).
-  constexpr int kAnchorBits = 20;
-  constexpr int kTruthBits = 13;
-  constexpr int64_t kLastAnchor = (int64_t{1} << kAnchorBits) - 1;
-  constexpr int64_t kLastTruth = (int64_t{1} << kTruthBits) - 1;
+  // ordered like it and need 30), then the lowest anchor, then the lowest truth. 33 bits are left
+  // for these: more pairs than that would be 34 GB of IoUs.
   const int64_t batch = truth.boxes.size(0);
   const int64_t padded = truth.boxes.size(1);
   const int64_t size = anchor_corners.size(0);
-  CHECK_LT(size, kLastAnchor);
-  CHECK_LT(padded, kLastTruth);
+  const int truth_bits = BitsFor(padded);
+  CHECK_LT(truth_bits, kPairBits) << padded << " truths";
+  const int64_t last_truth = (int64_t{1} << truth_bits) - 1;
+  const int64_t last_anchor = (int64_t{1} << (kPairBits - truth_bits)) - 1;
+  CHECK_LE(size, last_anchor) << "anchors with " << padded << " truths";
   const at::TensorOptions options = truth.labels.options();
   if (padded == 0) return at::full({batch, size}, Matcher::kUnmatched, options);
 
   const TruthOverlaps overlaps = OverlapsByTensorOps(truth, anchor_corners, rules);
   const Tensor anchor_part =
-      at::arange(size, options).neg_().add_(kLastAnchor).bitwise_left_shift(kTruthBits);
-  const Tensor truth_part = at::arange(padded, options).neg_().add_(kLastTruth).view({padded, 1});
+      at::arange(size, options).neg_().add_(last_anchor).bitwise_left_shift(truth_bits);
+  const Tensor truth_part = at::arange(padded, options).neg_().add_(last_truth).view({padded, 1});
   const Tensor keys = at::where(overlaps.iou > kLeastIou,
                                 overlaps.iou.view(at::kInt)
                                     .to(at::kLong)
-                                    .bitwise_left_shift(kAnchorBits + kTruthBits)
+                                    .bitwise_left_shift(kPairBits)
                                     .bitwise_or(anchor_part)
                                     .bitwise_or(truth_part),
                                 int64_t{-1});
   // Other truths take at most G - 1 anchors, so a truth's best G are enough.
   Tensor ranked = std::get<0>(keys.topk(std::min(padded, size), 2, true, false));  // [B, G, K]
   const auto anchor_of = [&](const Tensor& key) {
-    return key.bitwise_right_shift(kTruthBits).bitwise_and(kLastAnchor);
+    return key.bitwise_right_shift(truth_bits).bitwise_and(last_anchor);
   };
   const Tensor ranked_anchor = anchor_of(ranked);
   // Column A takes what no pair is left for.
@@ -154,9 +164,9 @@ Tensor BipartiteMatchByTensorOps(const Truth& truth, const Tensor& anchor_corner
     const Tensor pair = ranked.amax({1, 2}, true);  // [B, 1, 1]
     const Tensor found = pair >= 0;
     const Tensor pair_anchor = anchor_of(pair);
-    const Tensor pair_truth = pair.bitwise_and(kLastTruth);
-    forced.scatter_(1, at::where(found, pair_anchor.neg().add_(kLastAnchor), size).view({batch, 1}),
-                    pair_truth.neg().add_(kLastTruth).view({batch, 1}));
+    const Tensor pair_truth = pair.bitwise_and(last_truth);
+    forced.scatter_(1, at::where(found, pair_anchor.neg().add_(last_anchor), size).view({batch, 1}),
+                    pair_truth.neg().add_(last_truth).view({batch, 1}));
     const Tensor gone = (ranked_anchor == pair_anchor).logical_or_(truth_part == pair_truth);
     ranked = ranked.masked_fill(gone, -1);
   }

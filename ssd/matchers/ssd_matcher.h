@@ -45,7 +45,8 @@ Tensor BipartiteMatchOnCpu(const Truth& truth, const Tensor& anchor_corners,
                            const MatchRules& rules);
 
 // For any device, by tensor operations whose number depends on G alone, without a synchronisation
-// with the host. Holds a few [B, G, A] int64 tensors at a time. A < 2^20, G < 2^13.
+// with the host. Holds a few [B, G, A] int64 tensors at a time. Dies where A and G, each rounded up
+// to a power of two, have a product above 2^33.
 Tensor BipartiteMatchByTensorOps(const Truth& truth, const Tensor& anchor_corners,
                                  const MatchRules& rules);
 

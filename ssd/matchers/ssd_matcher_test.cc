@@ -101,6 +101,19 @@ TEST(SsdMatcher, ThreeHundredTruths) {
   }
 }
 
+// Keys share their bits between anchors and truths as these need them.
+TEST(SsdMatcher, MoreTruthsThanAnchors) {
+  at::manual_seed(4);
+  constexpr int64_t kTruths = 8300;
+  const Tensor corners = CornersFromCenters(RandomCenters(3));
+  Truth truth;
+  truth.boxes = CornersFromCenters(RandomCenters(kTruths)).unsqueeze(0);
+  truth.labels = at::ones({1, kTruths}, at::kLong);
+  truth.ignore = at::zeros({1, kTruths}, at::kBool);
+  EXPECT_TRUE(at::equal(BipartiteMatchByTensorOps(truth, corners, {}),
+                        BipartiteMatchOnCpu(truth, corners, {})));
+}
+
 TEST(SsdMatcher, AtTheThresholdMatches) {
   // IoU exactly 1/2 with both anchors; the second is no truth's best.
   const Tensor corners =
@@ -122,7 +135,7 @@ TEST(SsdMatcher, NoRowsAtAll) {
   EXPECT_TRUE(at::equal(BipartiteMatchByTensorOps(truth, corners, {}), expected));
 }
 
-// Anchors of IoU 1/4, 1/2 and 1 with a truth, one of IoU 1 with an ignored truth, one over nothing.
+// Anchors of IoU 1/4, 1/2 and 1 with a truth, one that an ignored truth is, one over nothing.
 TEST(SsdMatcher, BandsAndIgnoredTruthsTakeAnchorsOut) {
   Anchors anchors;
   anchors.boxes = CentersFromCorners(
@@ -153,6 +166,13 @@ TEST(SsdMatcher, BandsAndIgnoredTruthsTakeAnchorsOut) {
   // An ignored truth over a matched anchor does not take it.
   truth.boxes[0][1].copy_(at::tensor({0.0f, 0.0f, 0.5f, 0.5f}));
   EXPECT_EQ(match("ignore_overlap: 0.25"), (Matches{-2, 0, 0, -1, -1}));
+  // A crowd over the whole image contains every anchor, whatever its IoU with them.
+  truth.boxes[0][1].copy_(at::tensor({0.0f, 0.0f, 1.0f, 1.0f}));
+  EXPECT_EQ(match("ignore_overlap: 1"), (Matches{-2, 0, 0, -2, -2}));
+  // Half of the fourth anchor lies in one over the upper three quarters, and all of the fifth.
+  truth.boxes[0][1].copy_(at::tensor({0.5f, 0.0f, 1.0f, 0.75f}));
+  EXPECT_EQ(match("ignore_overlap: 0.5"), (Matches{-1, 0, 0, -2, -2}));
+  EXPECT_EQ(match("ignore_overlap: 0.51"), (Matches{-1, 0, 0, -1, -2}));
 }
 
 TEST(SsdMatcher, AnchorsAcrossTheBorderTakeNoPart) {

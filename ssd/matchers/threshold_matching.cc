@@ -11,14 +11,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
 
 absl::Status CheckShare(double value, absl::string_view field, absl::string_view name) {
-  if (value > 0 && value <= 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, name, ": ", value, " must be in (0, 1]"));
+  return CheckOption(value > 0 && value <= 1, absl::StrCat(field, name), value, "in (0, 1]");
 }
 
 // The truths of one image that may be matched, with their rows in the padded truth, and those that
@@ -59,9 +59,10 @@ void MatchImage(const AnchorArrays& anchors, const ImageTruths& truths, const Ma
       if (best[i] >= rules.positive_iou) block[i] = truths.rows[best_truth[i]];
     }
     for (const Corners& truth : truths.ignored) {
-      if (anchors.IouWith(truth, begin, count, iou) < rules.ignore_overlap) continue;
+      float* const share = iou;  // whose values are used up
+      if (anchors.CoverageBy(truth, begin, count, share) < rules.ignore_overlap) continue;
       for (int64_t i = 0; i < count; ++i) {
-        if (iou[i] >= rules.ignore_overlap && block[i] < 0) block[i] = Matcher::kIgnored;
+        if (share[i] >= rules.ignore_overlap && block[i] < 0) block[i] = Matcher::kIgnored;
       }
     }
   }
@@ -134,6 +135,24 @@ float AnchorArrays::IouWith(const Corners& truth, int64_t begin, int64_t count, 
   return largest;
 }
 
+float AnchorArrays::CoverageBy(const Corners& truth, int64_t begin, int64_t count,
+                               float* share) const {
+  const float* const ax0 = x0_.data() + begin;
+  const float* const ay0 = y0_.data() + begin;
+  const float* const ax1 = x1_.data() + begin;
+  const float* const ay1 = y1_.data() + begin;
+  const float* const a = area_.data() + begin;
+  const auto [tx0, ty0, tx1, ty1] = truth;
+  float largest = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = Coverage(tx0, ty0, tx1, ty1, ax0[i], ay0[i], ax1[i], ay1[i], a[i]);
+    share[i] = value;
+    largest = value > largest ? value : largest;
+  }
+  return largest;
+}
+
 Tensor MatchImagesOnCpu(const Truth& truth, const Tensor& anchor_corners, const MatchRules& rules,
                         const std::function<void(const ImageMatches&)>& force) {
   const int64_t batch = truth.boxes.size(0);
@@ -183,10 +202,9 @@ TruthOverlaps OverlapsByTensorOps(const Truth& truth, const Tensor& anchor_corne
                                   const MatchRules& rules) {
   CHECK_GT(truth.labels.size(1), 0);
   const Tensor present = truth.labels > 0;
-  const Tensor all = PairwiseIou(truth.boxes, anchor_corners);  // [B, G, A]
   TruthOverlaps overlaps;
-  overlaps.iou =
-      at::where(present.logical_and(truth.ignore.logical_not()).unsqueeze(-1), all, -1.0);
+  overlaps.iou = at::where(present.logical_and(truth.ignore.logical_not()).unsqueeze(-1),
+                           PairwiseIou(truth.boxes, anchor_corners), -1.0);
   const auto best = overlaps.iou.max(1);
   const Tensor& iou = std::get<0>(best);
   overlaps.matches = at::where(iou >= rules.positive_iou, std::get<1>(best), Matcher::kUnmatched);
@@ -195,9 +213,10 @@ TruthOverlaps OverlapsByTensorOps(const Truth& truth, const Tensor& anchor_corne
     overlaps.matches.masked_fill_(between, Matcher::kIgnored);
   }
   if (rules.ignores_overlap()) {
-    const Tensor ignored =
-        at::where(present.logical_and(truth.ignore).unsqueeze(-1), all, -1.0).amax({1});
-    const Tensor covered = (ignored >= rules.ignore_overlap).logical_and_(overlaps.matches < 0);
+    const Tensor share = at::where(present.logical_and(truth.ignore).unsqueeze(-1),
+                                   PairwiseCoverage(truth.boxes, anchor_corners), -1.0);
+    const Tensor covered =
+        (share.amax({1}) >= rules.ignore_overlap).logical_and_(overlaps.matches < 0);
     overlaps.matches.masked_fill_(covered, Matcher::kIgnored);
   }
   return overlaps;

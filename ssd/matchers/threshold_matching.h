@@ -23,8 +23,8 @@ inline constexpr float kLeastIou = 1e-6f;
 
 // By its highest IoU with a truth that may be matched (label > 0, not ignored; ties: the lowest
 // row) an anchor is that truth's at positive_iou or more, kIgnored from negative_iou to there, and
-// kUnmatched below. An anchor that is no truth's is kIgnored if its IoU with an ignored truth is
-// ignore_overlap or more.
+// kUnmatched below. An anchor that is no truth's is kIgnored if ignore_overlap of its area or more
+// lies in one ignored truth (the proto names the sources).
 struct MatchRules {
   float positive_iou = 0.5f;
   float negative_iou = 0.5f;
@@ -70,6 +70,10 @@ class AnchorArrays {
 
   // iou[i] = the truth's IoU with anchor begin + i, i < count; returns the largest.
   float IouWith(const Corners& truth, int64_t begin, int64_t count, float* iou) const;
+
+  // share[i] = the share of anchor begin + i that lies in the truth, i < count; returns the
+  // largest.
+  float CoverageBy(const Corners& truth, int64_t begin, int64_t count, float* share) const;
 
  private:
   std::vector<float> x0_, y0_, x1_, y1_, area_;

@@ -1,12 +1,9 @@
 #include "ssd/model/model_file.h"
 
-#include <ATen/Context.h>
-#include <ATen/core/Generator.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -14,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/random_state.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/model/model_file.pb.h"
@@ -25,26 +23,8 @@ constexpr char kModelText[] = "model";
 constexpr char kLabelsText[] = "labels";
 constexpr char kExperimentText[] = "experiment";
 constexpr char kModelPrefix[] = "model";
+constexpr char kAnchors[] = "anchors";
 constexpr size_t kMaxProblemsShown = 3;
-
-// Brings torch's random numbers back to where they were.
-class RandomStateScope {
- public:
-  RandomStateScope() : generator_(at::globalContext().defaultGenerator(at::kCPU)) {
-    const std::lock_guard<std::mutex> lock(generator_.mutex());
-    state_ = generator_.get_state();
-  }
-  ~RandomStateScope() {
-    const std::lock_guard<std::mutex> lock(generator_.mutex());
-    generator_.set_state(state_);
-  }
-  RandomStateScope(const RandomStateScope&) = delete;
-  RandomStateScope& operator=(const RandomStateScope&) = delete;
-
- private:
-  at::Generator generator_;
-  Tensor state_;
-};
 
 std::vector<std::pair<std::string, Tensor>> StateOf(const torch::nn::Module& module) {
   std::vector<std::pair<std::string, Tensor>> state;
@@ -95,6 +75,9 @@ absl::Status SaveModel(const std::string& path, const SsdDetector& detector, con
   writer.AddText(kLabelsText, PrintTextProto(saved_labels));
   writer.AddText(kExperimentText, experiment);
   AddState(kModelPrefix, detector, writer);
+  if (detector.config().anchor_generator().has_from_file()) {
+    writer.AddTensor(kAnchors, detector.anchors().boxes);
+  }
   return writer.Write(path);
 }
 
@@ -112,9 +95,16 @@ absl::StatusOr<SavedModel> LoadModel(const std::string& path) {
   if (model.labels.num_classes() == 0) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": the model has no classes"));
   }
+  Tensor anchors;
+  if (reader.HasTensor(kAnchors)) {
+    SSD_ASSIGN_OR_RETURN(anchors, reader.ReadTensor(kAnchors));
+    if (anchors.dim() != 2 || anchors.size(1) != 4 || anchors.scalar_type() != at::kFloat) {
+      return absl::DataLossError(absl::StrCat(path, ": its anchors are no boxes [A, 4]"));
+    }
+  }
   {
     const RandomStateScope random_state;
-    auto detector = SsdDetector::Create(config, model.labels.num_classes());
+    auto detector = SsdDetector::Create(config, model.labels.num_classes(), anchors);
     if (!detector.ok()) return InFile(path, detector.status());
     model.detector = *std::move(detector);
   }
@@ -123,11 +113,6 @@ absl::StatusOr<SavedModel> LoadModel(const std::string& path) {
   SSD_RETURN_IF_ERROR(loaded);
   model.detector->eval();
   return model;
-}
-
-absl::Status LoadWeights(const std::string& path, SsdDetector& detector) {
-  SSD_ASSIGN_OR_RETURN(const TensorArchiveReader reader, TensorArchiveReader::Open(path));
-  return LoadState(reader, kModelPrefix, detector);
 }
 
 void AddState(absl::string_view prefix, const torch::nn::Module& module,

@@ -17,8 +17,9 @@
 //   model       the resolved ModelConfig, normalisation included
 //   labels      SavedLabels
 //   experiment  the resolved experiment the model comes from; for people, not read back
-// and every parameter and buffer of the detector as tensor "model.NAME". No optimizer state: that
-// is the checkpoint's (ssd/train).
+// and every parameter and buffer of the detector as tensor "model.NAME"; the boxes of
+// anchor_generator.from_file as tensor "anchors", so that the file they came from may go. No
+// optimizer state: that is the checkpoint's (ssd/train).
 namespace ssd {
 
 struct SavedModel {
@@ -34,15 +35,9 @@ absl::Status SaveModel(const std::string& path, const SsdDetector& detector, con
 // Builds the detector that the file describes; torch's random numbers go on as if it had not.
 // \error naming the file: as TensorArchiveReader::Open; InvalidArgument when it is no model file or
 // its config is wrong; NotFound when it needs a component that is not linked into this program;
-// DataLoss when tensors are missing or do not fit the config.
+// DataLoss when tensors are missing or do not fit the config. (Into a detector that is there
+// already: ssd/weights/load_weights.h.)
 absl::StatusOr<SavedModel> LoadModel(const std::string& path);
-
-// Copies a model file's weights into a detector built from another config, on any device: all of
-// them, name by name. (For other classes, parts, and other projects' files:
-// ssd/weights/load_weights.h.)
-// \error as LoadModel, but InvalidArgument, naming the first tensors at fault, when the weights do
-// not fit the detector, which is then unchanged.
-absl::Status LoadWeights(const std::string& path, SsdDetector& detector);
 
 // The module's parameters and buffers as "PREFIX.NAME".
 void AddState(absl::string_view prefix, const torch::nn::Module& module,

@@ -12,7 +12,7 @@
 namespace ssd {
 namespace {
 
-// Of a separable head's initial weights.
+// Of a separable head's initial weights, unless the config says otherwise.
 constexpr double kStandardDeviation = 0.03;
 
 // [B, shapes * values, h, w] to [B, h * w * shapes, values].
@@ -50,6 +50,9 @@ std::vector<MultiboxHead::Predictor> MultiboxHead::AddPredictors(
     absl::Span<const int64_t> anchors_per_cell, int64_t values, const HeadConfig& config) {
   const int64_t kernel = config.kernel();
   const Window window = {kernel, 1, kernel / 2, 1};
+  const double deviation = config.has_initial_standard_deviation()
+                               ? config.initial_standard_deviation()
+                               : kStandardDeviation;
   torch::nn::ModuleList list;
   std::vector<Predictor> predictors;
   for (size_t i = 0; i < levels.size(); ++i) {
@@ -64,7 +67,12 @@ std::vector<MultiboxHead::Predictor> MultiboxHead::AddPredictors(
     if (!config.separable()) {
       Predictor predictor = {nullptr,
                              MakeConvolution(channels, out_channels, window, /*bias=*/true)};
-      InitXavierUniform(*predictor.convolution);
+      if (config.has_initial_standard_deviation()) {
+        InitNormal(*predictor.convolution, config.initial_standard_deviation(),
+                   config.truncate_initial_weights());
+      } else {
+        InitXavierUniform(*predictor.convolution);
+      }
       list->push_back(predictor.convolution);
       predictors.push_back(predictor);
       continue;
@@ -76,10 +84,11 @@ std::vector<MultiboxHead::Predictor> MultiboxHead::AddPredictors(
     depthwise.groups = channels;
     depthwise.activation = Activation::kRelu6;
     depthwise.norm_constants = {config.norm_epsilon(), config.norm_momentum()};
-    depthwise.initial_standard_deviation = kStandardDeviation;
+    depthwise.initial_standard_deviation = deviation;
+    depthwise.truncate_initial_weights = config.truncate_initial_weights();
     Predictor predictor = {std::make_shared<ConvolutionBlock>(depthwise),
                            MakeConvolution(channels, out_channels, Window(), /*bias=*/true)};
-    InitNormal(*predictor.convolution, kStandardDeviation);
+    InitNormal(*predictor.convolution, deviation, config.truncate_initial_weights());
     const auto both = std::make_shared<torch::nn::Module>();
     both->register_module("0", predictor.depthwise);
     both->register_module("1", predictor.convolution);

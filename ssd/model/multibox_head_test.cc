@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -61,6 +62,37 @@ TEST(MultiboxHeadTest, SeparableIsDepthwiseNormRelu6Pointwise) {
                               .permute({0, 2, 3, 1})
                               .reshape({2, 12, 4});
   EXPECT_TRUE(predictions.class_logits.slice(1, 30).allclose(expected, 1e-4, 1e-4));
+}
+
+TEST(MultiboxHeadTest, InitialWeightsAreAsTheConfigHasThem) {
+  const std::vector<FeatureSpec> levels = {Level(64, 3, 3)};
+  const std::vector<int64_t> anchors_per_cell = {6};
+  const auto largest = [&](const HeadConfig& config) {
+    at::manual_seed(53);
+    const MultiboxHead head(levels, anchors_per_cell, /*num_classes=*/9, config);
+    double size = 0;
+    for (const auto& [name, tensor] : StateOf(head)) {
+      if (tensor.dim() == 4) size = std::max(size, tensor.abs().max().item<double>());
+    }
+    return size;
+  };
+  HeadConfig config;
+  // Xavier's bound: sqrt(6 / (9 (64 + 24))).
+  EXPECT_LT(largest(config), 0.0871);
+  config.set_initial_standard_deviation(0.03);
+  EXPECT_GT(largest(config), 0.09);  // beyond three deviations
+  for (const bool separable : {false, true}) {
+    config.set_separable(separable);
+    config.set_truncate_initial_weights(true);
+    EXPECT_LE(largest(config), 0.06 * (1 + 1e-5));
+    EXPECT_GT(largest(config), 0.055);
+  }
+  // A separable head's own.
+  HeadConfig own;
+  own.set_separable(true);
+  HeadConfig same = own;
+  same.set_initial_standard_deviation(0.03);
+  EXPECT_EQ(largest(own), largest(same));
 }
 
 TEST(MultiboxHeadTest, SharedPredictsAlikeOnEveryLevel) {

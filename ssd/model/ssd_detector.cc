@@ -2,8 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <cmath>
 #include <string>
@@ -13,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
+#include "ssd/core/registry.h"
 #include "ssd/model/model_defaults.h"
 #include "ssd/model/target_assigner.h"
 
@@ -21,6 +24,12 @@ namespace {
 
 // Larger inputs and maps are typing errors, and would overflow or fill the memory.
 constexpr int kMaxInputSize = 16384;
+constexpr int kMaxLevels = 64;
+constexpr int kMaxHeadKernel = 31;
+// What matchers and post-processors can count (ssd_matcher.cc, candidates.h), and more than fits
+// into the memory of a training step.
+constexpr int64_t kMaxAnchors = (int64_t{1} << 24) - 1;
+constexpr int64_t kMaxLogits = int64_t{1} << 32;
 
 // An error of the component that `field` of ModelConfig sets, under the field's full path.
 // Components name their own options ("backbone.resnet.depth: ...") or another field of the model
@@ -41,14 +50,14 @@ absl::StatusOr<T> InModel(absl::string_view field, absl::StatusOr<T> result) {
 }
 
 absl::Status Check(bool valid, absl::string_view field, double value, absl::string_view rule) {
-  if (valid) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("model.", field, ": ", value, " must be ", rule));
+  return CheckOption(valid, absl::StrCat("model.", field), value, rule);
 }
 
 absl::Status ValidateHead(const HeadConfig& head) {
   const int kernel = head.kernel();
-  SSD_RETURN_IF_ERROR(Check(kernel > 0 && kernel % 2 == 1 && kernel <= kMaxInputSize, "head.kernel",
-                            kernel, "odd and > 0"));
+  SSD_RETURN_IF_ERROR(Check(kernel > 0 && kernel % 2 == 1 && kernel <= kMaxHeadKernel,
+                            "head.kernel", kernel,
+                            absl::StrCat("odd and in [1, ", kMaxHeadKernel, "]")));
   const double prior = head.prior_probability();
   if (head.has_prior_probability()) {
     SSD_RETURN_IF_ERROR(
@@ -63,6 +72,19 @@ absl::Status ValidateHead(const HeadConfig& head) {
       Check(head.norm_epsilon() > 0, "head.norm_epsilon", head.norm_epsilon(), "> 0"));
   SSD_RETURN_IF_ERROR(Check(head.norm_momentum() > 0 && head.norm_momentum() <= 1,
                             "head.norm_momentum", head.norm_momentum(), "in (0, 1]"));
+  if (!head.separable()) {
+    for (const char* const name : {"norm_epsilon", "norm_momentum"}) {
+      SSD_RETURN_IF_ERROR(CheckUnused(head, name, "model.head.", "separable: true"));
+    }
+  }
+  if (head.has_initial_standard_deviation()) {
+    SSD_RETURN_IF_ERROR(Check(head.initial_standard_deviation() > 0,
+                              "head.initial_standard_deviation", head.initial_standard_deviation(),
+                              "> 0"));
+  } else {
+    SSD_RETURN_IF_ERROR(
+        CheckUnused(head, "truncate_initial_weights", "model.head.", "initial_standard_deviation"));
+  }
   if (head.shared() && head.separable()) {
     return absl::InvalidArgumentError(
         "model.head.shared: true does not go with head.separable: true, whose norms differ by "
@@ -75,8 +97,9 @@ absl::Status Validate(const ModelConfig& config) {
   const InputConfig& input = config.input();
   const auto valid_size = [](int size) { return size > 0 && size <= kMaxInputSize; };
   const std::string size_rule = absl::StrCat("in [1, ", kMaxInputSize, "] pixels");
-  SSD_RETURN_IF_ERROR(
-      Check(config.num_levels() > 0, "num_levels", config.num_levels(), "at least 1"));
+  SSD_RETURN_IF_ERROR(Check(config.num_levels() > 0 && config.num_levels() <= kMaxLevels,
+                            "num_levels", config.num_levels(),
+                            absl::StrCat("at least 1 and at most ", kMaxLevels)));
   SSD_RETURN_IF_ERROR(Check(valid_size(input.height()), "input.height", input.height(), size_rule));
   SSD_RETURN_IF_ERROR(Check(valid_size(input.width()), "input.width", input.width(), size_rule));
   for (const auto& [field, values] :
@@ -103,6 +126,43 @@ size_t EmptyLevel(const std::vector<FeatureSpec>& levels) {
   return 0;
 }
 
+// Whether an image of `size` has no more boxes, and class logits, than the components can count.
+absl::Status CheckAnchorCount(absl::string_view field, ImageSize size,
+                              const std::vector<FeatureSpec>& levels,
+                              const std::vector<int64_t>& anchors_per_cell,
+                              int64_t logits_per_anchor) {
+  CHECK_EQ(levels.size(), anchors_per_cell.size());
+  int64_t anchors = 0;
+  for (size_t i = 0; i < levels.size(); ++i) {
+    anchors += levels[i].height * levels[i].width * anchors_per_cell[i];
+  }
+  const bool fits = anchors <= kMaxAnchors && anchors * logits_per_anchor < kMaxLogits;
+  if (fits) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, anchors, " boxes of ", logits_per_anchor, " class logits each for an image of ",
+      size.height, "x", size.width, " are too many; at most ", kMaxAnchors, " boxes and ",
+      kMaxLogits, " logits can be told apart: use a smaller image, or fewer boxes a cell"));
+}
+
+// Freezing random layers is seldom meant: frozen_stages is for weights that come from a file.
+void WarnOfFrozenRandomLayers(const ModelConfig& config) {
+  if (config.has_weights()) return;
+  const absl::StatusOr<const google::protobuf::Message*> options = SetKind(config.backbone());
+  if (!options.ok()) return;
+  using google::protobuf::FieldDescriptor;
+  const FieldDescriptor* const field =
+      (*options)->GetDescriptor()->FindFieldByName("frozen_stages");
+  if (field == nullptr || field->is_repeated() ||
+      field->cpp_type() != FieldDescriptor::CPPTYPE_INT32) {
+    return;
+  }
+  const int stages = (*options)->GetReflection()->GetInt32(**options, field);
+  if (stages <= 0) return;
+  LOG(WARNING) << "model.backbone: frozen_stages: " << stages
+               << " keeps layers as they are, but model.weights is not set: unless weights are "
+                  "loaded, they stay random";
+}
+
 // Shared convolutions need levels alike.
 absl::Status CheckShared(const HeadConfig& head, const std::vector<FeatureSpec>& levels,
                          const std::vector<int64_t>& anchors_per_cell) {
@@ -126,7 +186,8 @@ Tensor PerChannel(const google::protobuf::RepeatedField<float>& values) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConfig& config,
-                                                                 int64_t num_classes) {
+                                                                 int64_t num_classes,
+                                                                 const Tensor& file_boxes) {
   CHECK_GT(num_classes, 0);
   ModelConfig resolved = config;
   ResolveModelDefaults(resolved);
@@ -152,10 +213,14 @@ absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConf
                      " has no cells; use at most ", empty - 1, ", or a larger input"));
   }
 
-  SSD_ASSIGN_OR_RETURN(detector->anchor_generator_,
-                       InModel("anchor_generator", AnchorGeneratorRegistry::Get().Create(
-                                                       resolved.anchor_generator(), {num_levels})));
+  SSD_ASSIGN_OR_RETURN(
+      detector->anchor_generator_,
+      InModel("anchor_generator", AnchorGeneratorRegistry::Get().Create(resolved.anchor_generator(),
+                                                                        {num_levels, file_boxes})));
   detector->anchors_per_cell_ = detector->anchor_generator_->AnchorsPerCell();
+  SSD_RETURN_IF_ERROR(CheckAnchorCount(
+      "model.anchor_generator: ", input, detector->levels_, detector->anchors_per_cell_,
+      MultiboxHead::LogitsPerAnchor(resolved.head(), num_classes)));
   SSD_ASSIGN_OR_RETURN(
       detector->anchors_,
       InModel("anchor_generator", detector->anchor_generator_->Generate(detector->levels_, input)));
@@ -186,6 +251,7 @@ absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConf
   detector->register_module("backbone", detector->backbone_);
   detector->register_module("neck", detector->neck_);
   detector->register_module("head", detector->head_);
+  WarnOfFrozenRandomLayers(resolved);
   return detector;
 }
 
@@ -213,16 +279,12 @@ absl::StatusOr<Anchors> SsdDetector::AnchorsAt(ImageSize size) const {
                                                    size.height, "x", size.width,
                                                    "; use a larger one"));
   }
-  // Options in pixels and options in shares of the network's own input: given that input's size,
-  // the generator yields boxes of both in its units. Centres are those of the cells of `size`.
-  const ImageSize input = input_size();
-  SSD_ASSIGN_OR_RETURN(const Anchors centers, anchor_generator_->Generate(levels, size));
-  SSD_ASSIGN_OR_RETURN(Anchors anchors, anchor_generator_->Generate(levels, input));
-  const Tensor shrink =
-      at::tensor({static_cast<float>(input.width) / static_cast<float>(size.width),
-                  static_cast<float>(input.height) / static_cast<float>(size.height)});
-  anchors.boxes = at::cat({centers.boxes.slice(1, 0, 2), anchors.boxes.slice(1, 2, 4) * shrink}, 1)
-                      .to(anchors_.boxes.device());
+  SSD_RETURN_IF_ERROR(
+      CheckAnchorCount("", size, levels, anchors_per_cell_,
+                       MultiboxHead::LogitsPerAnchor(config_.head(), num_classes_)));
+  SSD_ASSIGN_OR_RETURN(Anchors anchors,
+                       anchor_generator_->GenerateForImage(levels, input_size(), size));
+  anchors.boxes = anchors.boxes.to(anchors_.boxes.device());
   return anchors;
 }
 

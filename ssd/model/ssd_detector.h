@@ -28,11 +28,13 @@ namespace ssd {
 class SsdDetector : public torch::nn::Module {
  public:
   // Builds what `config` names; what it leaves open is filled in as ResolveModelDefaults does.
-  // Initial weights come from torch's default CPU generator: seed it first.
+  // Initial weights come from torch's default CPU generator: seed it first. `file_boxes`, where
+  // defined, stands in for what anchor_generator.from_file would read: see AnchorGeneratorContext.
   // \error InvalidArgument, NotFound naming the field at fault ("model.backbone.resnet.depth:
   // ..."). Precondition: num_classes > 0.
   static absl::StatusOr<std::shared_ptr<SsdDetector>> Create(const ModelConfig& config,
-                                                             int64_t num_classes);
+                                                             int64_t num_classes,
+                                                             const Tensor& file_boxes = Tensor());
 
   // images: [B, 3, H, W] u8 RGB of exactly the input size, in either memory layout, which the
   // network keeps. Output in the network's own type (bf16 under autocast). Traceable: no control
@@ -44,9 +46,10 @@ class SsdDetector : public torch::nn::Module {
 
   // The anchors of what ForwardAnySize says about images of `size`, on the module's device. The
   // layers see pixels, so each anchor keeps its size in pixels, about the centre that its cell has
-  // in this size: a smaller share of a larger image. For input_size() they are anchors(). (Those
-  // that `clip: CORNERS` cuts at the border have about the size they should have.)
-  // \error InvalidArgument if a level would have no cells, or as AnchorGenerator::Generate.
+  // in this size: a smaller share of a larger image (AnchorGenerator::GenerateForImage). For
+  // input_size() they are anchors().
+  // \error InvalidArgument if a level would have no cells, or the image more boxes than components
+  // can count, or as AnchorGenerator::Generate.
   absl::StatusOr<Anchors> AnchorsAt(ImageSize size) const;
 
   // Matching, encoding and the loss. predictions from Forward; truth on the same device. The loss

@@ -6,10 +6,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
+
+// 3x3 convolutions between as many need 2.4 GB: more is a typing error.
+constexpr double kMaxChannels = 8192;
 
 int64_t EntryOrLast(absl::Span<const int64_t> list, size_t index) {
   return list[std::min(index, list.size() - 1)];
@@ -18,10 +22,8 @@ int64_t EntryOrLast(absl::Span<const int64_t> list, size_t index) {
 absl::Status CheckChannels(absl::string_view kind, absl::string_view field,
                            absl::Span<const int64_t> list) {
   for (const int64_t channels : list) {
-    if (channels < 1 || channels > 65536) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("neck.", kind, ".", field, ": ", channels, " must be in [1, 65536]"));
-    }
+    SSD_RETURN_IF_ERROR(CheckRange(absl::StrCat("neck.", kind, ".", field),
+                                   static_cast<double>(channels), 1, kMaxChannels));
   }
   return absl::OkStatus();
 }

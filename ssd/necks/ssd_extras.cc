@@ -1,11 +1,14 @@
+#include <ATen/ops/relu6.h>
 #include <torch/nn/modules/conv.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/norm.h"
@@ -15,6 +18,10 @@
 
 namespace ssd {
 namespace {
+
+// Larger ones are typing errors, and fill the memory.
+constexpr double kMaxKernel = 31;
+constexpr double kMaxStride = 64;
 
 // The paper's output channels for SSD300: conv8_2; conv9_2, conv10_2 and conv11_2.
 const std::vector<int64_t>& PaperChannels() {
@@ -34,29 +41,41 @@ std::optional<NormKind> KindOf(SsdExtrasOptions::Norm norm) {
   return std::nullopt;
 }
 
-// 1x1 convolution, 3x3 convolution, each with its norm, if any, and ReLU.
+// 1x1 convolution, 3x3 convolution, each with its norm, if any, and activation.
 class SsdExtra final : public ExtraLevel {
  public:
-  SsdExtra(const ExtraLevelShape& shape, std::optional<NormKind> norm)
+  // Precondition: `options` are valid.
+  SsdExtra(const ExtraLevelShape& shape, const SsdExtrasOptions& options)
       : window_(shape.window),
         out_channels_(shape.out_channels),
-        conv1_(register_module("conv1", MakeConvolution(shape.in_channels, shape.mid_channels,
-                                                        Window(), /*bias=*/!norm))),
-        conv2_(register_module("conv2", MakeConvolution(shape.mid_channels, shape.out_channels,
-                                                        window_, /*bias=*/!norm))) {
-    InitXavierUniform(*conv1_);
-    InitXavierUniform(*conv2_);
+        is_relu6_(options.activation() == SsdExtrasOptions::RELU6) {
+    const std::optional<NormKind> norm = KindOf(options.norm());
+    conv1_ = register_module(
+        "conv1", MakeConvolution(shape.in_channels, shape.mid_channels, Window(), /*bias=*/!norm));
+    conv2_ = register_module(
+        "conv2", MakeConvolution(shape.mid_channels, shape.out_channels, window_, /*bias=*/!norm));
+    for (torch::nn::Conv2d* const convolution : {&conv1_, &conv2_}) {
+      if (options.has_initial_standard_deviation()) {
+        InitNormal(**convolution, options.initial_standard_deviation(),
+                   options.truncate_initial_weights());
+      } else {
+        InitXavierUniform(**convolution);
+      }
+    }
     if (!norm) return;
-    norm1_ = register_module("bn1", std::make_shared<Norm>(*norm, shape.mid_channels));
-    norm2_ = register_module("bn2", std::make_shared<Norm>(*norm, shape.out_channels));
+    const NormConstants constants = {options.norm_epsilon(), options.norm_momentum()};
+    norm1_ = register_module("bn1", std::make_shared<Norm>(*norm, shape.mid_channels, constants));
+    norm2_ = register_module("bn2", std::make_shared<Norm>(*norm, shape.out_channels, constants));
   }
 
   Tensor Forward(const Tensor& input) override {
     Tensor map = conv1_->forward(input);
     if (norm1_ != nullptr) map = norm1_->Forward(map);
-    map = conv2_->forward(map.relu_());
+    Activate(map);
+    map = conv2_->forward(map);
     if (norm2_ != nullptr) map = norm2_->Forward(map);
-    return map.relu_();
+    Activate(map);
+    return map;
   }
 
   FeatureSpec OutputSpec(const FeatureSpec& input) const override {
@@ -64,10 +83,20 @@ class SsdExtra final : public ExtraLevel {
   }
 
  private:
+  // In place: norms and convolutions keep their input for the backward pass, not their output.
+  void Activate(Tensor& map) const {
+    if (is_relu6_) {
+      at::relu6_(map);
+    } else {
+      map.relu_();
+    }
+  }
+
   Window window_;
   int64_t out_channels_;
-  torch::nn::Conv2d conv1_;
-  torch::nn::Conv2d conv2_;
+  bool is_relu6_;
+  torch::nn::Conv2d conv1_ = nullptr;
+  torch::nn::Conv2d conv2_ = nullptr;
   std::shared_ptr<Norm> norm1_;
   std::shared_ptr<Norm> norm2_;
 };
@@ -75,6 +104,9 @@ class SsdExtra final : public ExtraLevel {
 // SSD's extra feature layers (Liu et al., arXiv:1512.02325, figure 2): `neck { ssd_extras {} }`.
 // Maps of 38, 19 and 10 cells get three more of 5, 3 and 1. SSD512's, for maps of 64 and 32 cells:
 // `neck { ssd_extras { window {} window {} window {} window {} window { kernel: 4 stride: 1 } } }`.
+// TensorFlow's on MobileNetV2: `neck { ssd_extras { channels: [512, 256, 256, 128] norm: BATCH_NORM
+// norm_epsilon: 1e-3 norm_momentum: 3e-4 initial_standard_deviation: 0.03
+// truncate_initial_weights: true activation: RELU6 window {} } }`.
 // The layers of an extra level are called conv1, bn1, conv2, bn2.
 class SsdExtras final : public ExtraLevels {
  public:
@@ -83,6 +115,7 @@ class SsdExtras final : public ExtraLevels {
     for (int i = 0; i < options.window_size(); ++i) {
       SSD_RETURN_IF_ERROR(CheckWindow(options.window(i), i));
     }
+    SSD_RETURN_IF_ERROR(CheckLayers(options));
     const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
     const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
                                             options.mid_channels().end());
@@ -96,11 +129,13 @@ class SsdExtras final : public ExtraLevels {
         PlanExtraLevels(context, "ssd_extras", channels.empty() ? PaperChannels() : channels,
                         mid_channels, choose_window));
     const std::optional<NormKind> norm = KindOf(options.norm());
+    FeatureSpec spec = context.inputs[kept - 1];
     std::vector<std::shared_ptr<ExtraLevel>> levels;
     for (const ExtraLevelShape& shape : shapes) {
-      SSD_RETURN_IF_ERROR(CheckNorm("channels", shape.out_channels, norm));
-      SSD_RETURN_IF_ERROR(CheckNorm("mid_channels", shape.mid_channels, norm));
-      levels.push_back(std::make_shared<SsdExtra>(shape, norm));
+      SSD_RETURN_IF_ERROR(CheckNorm("mid_channels", shape.mid_channels, norm, spec));
+      spec = MoveWindow(shape.window, spec, shape.out_channels);
+      SSD_RETURN_IF_ERROR(CheckNorm("channels", shape.out_channels, norm, spec));
+      levels.push_back(std::make_shared<SsdExtra>(shape, options));
     }
     return std::make_unique<SsdExtras>(kept, levels);
   }
@@ -131,22 +166,51 @@ class SsdExtras final : public ExtraLevels {
   }
 
   static absl::Status CheckWindow(const SsdExtrasOptions::Window& window, int i) {
-    const auto check = [i](bool valid, const char* field, int value, const char* rule) {
-      if (valid) return absl::OkStatus();
-      return absl::InvalidArgumentError(
-          absl::StrCat("neck.ssd_extras.window[", i, "].", field, ": ", value, " must be ", rule));
-    };
-    SSD_RETURN_IF_ERROR(check(window.kernel() > 0, "kernel", window.kernel(), "> 0"));
-    SSD_RETURN_IF_ERROR(check(window.stride() > 0, "stride", window.stride(), "> 0"));
-    return check(window.padding() >= 0 && window.padding() < window.kernel(), "padding",
-                 window.padding(), ">= 0 and below kernel");
+    const std::string field = absl::StrCat("neck.ssd_extras.window[", i, "].");
+    SSD_RETURN_IF_ERROR(CheckRange(field + "kernel", window.kernel(), 1, kMaxKernel));
+    SSD_RETURN_IF_ERROR(CheckRange(field + "stride", window.stride(), 1, kMaxStride));
+    return CheckOption(window.padding() >= 0 && window.padding() < window.kernel(),
+                       field + "padding", window.padding(), ">= 0 and below kernel");
   }
 
-  static absl::Status CheckNorm(const char* field, int64_t channels, std::optional<NormKind> norm) {
-    if (!norm || Norm::Fits(*norm, channels)) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat("neck.ssd_extras.", field, ": ", channels,
-                     " does not go with norm: GROUP_NORM; use a multiple of 32, or less than 32"));
+  // What all extra layers have in common.
+  static absl::Status CheckLayers(const SsdExtrasOptions& options) {
+    const char* const path = "neck.ssd_extras.";
+    const double epsilon = options.norm_epsilon();
+    SSD_RETURN_IF_ERROR(CheckOption(epsilon > 0, "neck.ssd_extras.norm_epsilon", epsilon, "> 0"));
+    const double momentum = options.norm_momentum();
+    SSD_RETURN_IF_ERROR(CheckOption(momentum > 0 && momentum <= 1, "neck.ssd_extras.norm_momentum",
+                                    momentum, "in (0, 1]"));
+    if (options.norm() == SsdExtrasOptions::NONE) {
+      SSD_RETURN_IF_ERROR(CheckUnused(options, "norm_epsilon", path, "norm: BATCH_NORM"));
+    }
+    if (options.norm() != SsdExtrasOptions::BATCH_NORM) {
+      SSD_RETURN_IF_ERROR(CheckUnused(options, "norm_momentum", path, "norm: BATCH_NORM"));
+    }
+    if (!options.has_initial_standard_deviation()) {
+      return CheckUnused(options, "truncate_initial_weights", path, "initial_standard_deviation");
+    }
+    const double deviation = options.initial_standard_deviation();
+    return CheckOption(deviation > 0, "neck.ssd_extras.initial_standard_deviation", deviation,
+                       "> 0");
+  }
+
+  // `spec`: the map that is normalised.
+  static absl::Status CheckNorm(const char* field, int64_t channels, std::optional<NormKind> norm,
+                                const FeatureSpec& spec) {
+    if (!norm) return absl::OkStatus();
+    if (!Norm::Fits(*norm, channels)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "neck.ssd_extras.", field, ": ", channels,
+          " does not go with norm: GROUP_NORM; use a multiple of 32, or less than 32"));
+    }
+    if (spec.height * spec.width == 1 && Norm::BlanksOneCell(*norm, channels)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "neck.ssd_extras.norm: GROUP_NORM leaves nothing of a map of one cell whose ", channels,
+          " channels are a group each; raise neck.ssd_extras.", field,
+          " to a multiple of 32 above 32, use fewer levels, or norm: BATCH_NORM"));
+    }
+    return absl::OkStatus();
   }
 };
 

@@ -2,7 +2,7 @@
 #include <memory>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/layers/convolution_block.h"
 #include "ssd/layers/window.h"
@@ -62,18 +62,15 @@ class SsdliteExtras final : public ExtraLevels {
  public:
   static absl::StatusOr<std::unique_ptr<Neck>> Create(const SsdliteExtrasOptions& options,
                                                       const NeckContext& context) {
-    const auto check = [](bool valid, const char* field, double value, const char* rule) {
-      if (valid) return absl::OkStatus();
-      return absl::InvalidArgumentError(
-          absl::StrCat("neck.ssdlite_extras.", field, ": ", value, " must be ", rule));
-    };
+    const double epsilon = options.norm_epsilon();
     SSD_RETURN_IF_ERROR(
-        check(options.norm_epsilon() > 0, "norm_epsilon", options.norm_epsilon(), "> 0"));
-    SSD_RETURN_IF_ERROR(check(options.norm_momentum() > 0 && options.norm_momentum() <= 1,
-                              "norm_momentum", options.norm_momentum(), "in (0, 1]"));
-    SSD_RETURN_IF_ERROR(check(options.initial_standard_deviation() > 0,
-                              "initial_standard_deviation", options.initial_standard_deviation(),
-                              "> 0"));
+        CheckOption(epsilon > 0, "neck.ssdlite_extras.norm_epsilon", epsilon, "> 0"));
+    const double momentum = options.norm_momentum();
+    SSD_RETURN_IF_ERROR(CheckOption(momentum > 0 && momentum <= 1,
+                                    "neck.ssdlite_extras.norm_momentum", momentum, "in (0, 1]"));
+    const double deviation = options.initial_standard_deviation();
+    SSD_RETURN_IF_ERROR(CheckOption(deviation > 0, "neck.ssdlite_extras.initial_standard_deviation",
+                                    deviation, "> 0"));
     const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
     const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
                                             options.mid_channels().end());
@@ -87,8 +84,9 @@ class SsdliteExtras final : public ExtraLevels {
                                          channels.empty() ? TorchvisionChannels() : channels,
                                          mid_channels, choose_window));
     ConvolutionBlock::Options layer;
-    layer.norm_constants = {options.norm_epsilon(), options.norm_momentum()};
-    layer.initial_standard_deviation = options.initial_standard_deviation();
+    layer.norm_constants = {epsilon, momentum};
+    layer.initial_standard_deviation = deviation;
+    layer.truncate_initial_weights = options.truncate_initial_weights();
     std::vector<std::shared_ptr<ExtraLevel>> levels;
     for (const ExtraLevelShape& shape : shapes) {
       levels.push_back(std::make_shared<SsdliteExtra>(shape, layer));

@@ -2,8 +2,7 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
-
+#include "ssd/core/option_check.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/optimizer_state.h"
 
@@ -24,20 +23,17 @@ class AdamWOptimizer final : public Optimizer {
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const AdamWOptions& options,
                                                            const OptimizerContext& context) {
     const double rate = options.learning_rate();
-    SSD_RETURN_IF_ERROR(
-        CheckRange("adamw.learning_rate", rate, rate > 0 && std::isfinite(rate), "> 0 and finite"));
-    SSD_RETURN_IF_ERROR(CheckRange("adamw.per_batch", options.per_batch(),
-                                   !options.has_per_batch() || options.per_batch() > 0, "> 0"));
-    SSD_RETURN_IF_ERROR(CheckRange("adamw.beta1", options.beta1(),
-                                   options.beta1() >= 0 && options.beta1() < 1, "in [0, 1)"));
-    SSD_RETURN_IF_ERROR(CheckRange("adamw.beta2", options.beta2(),
-                                   options.beta2() >= 0 && options.beta2() < 1, "in [0, 1)"));
-    SSD_RETURN_IF_ERROR(CheckRange("adamw.epsilon", options.epsilon(),
-                                   options.epsilon() > 0 && std::isfinite(options.epsilon()),
-                                   "> 0 and finite"));
-    SSD_RETURN_IF_ERROR(CheckRange(
-        "adamw.weight_decay", options.weight_decay(),
-        options.weight_decay() >= 0 && std::isfinite(options.weight_decay()), ">= 0 and finite"));
+    SSD_RETURN_IF_ERROR(CheckOption(rate > 0, "optimizer.adamw.learning_rate", rate, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(!options.has_per_batch() || options.per_batch() > 0,
+                                    "optimizer.adamw.per_batch", options.per_batch(), "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(options.beta1() >= 0 && options.beta1() < 1,
+                                    "optimizer.adamw.beta1", options.beta1(), "in [0, 1)"));
+    SSD_RETURN_IF_ERROR(CheckOption(options.beta2() >= 0 && options.beta2() < 1,
+                                    "optimizer.adamw.beta2", options.beta2(), "in [0, 1)"));
+    const double epsilon = options.epsilon();
+    SSD_RETURN_IF_ERROR(CheckOption(epsilon > 0, "optimizer.adamw.epsilon", epsilon, "> 0"));
+    const double decay = options.weight_decay();
+    SSD_RETURN_IF_ERROR(CheckOption(decay >= 0, "optimizer.adamw.weight_decay", decay, ">= 0"));
     return std::make_unique<AdamWOptimizer>(options, context);
   }
 

@@ -25,22 +25,23 @@ class MultiStepSchedule final : public Schedule {
       return absl::InvalidArgumentError(
           absl::StrCat("schedule.multi_step.gamma: ", options.gamma(), " must be in (0, 1]"));
     }
-    std::vector<double> milestones;
-    for (const double epoch : options.milestone_epoch()) {
-      milestones.push_back(epoch * context.steps_per_epoch);
-    }
-    for (const int64_t step : options.milestone_step()) {
-      milestones.push_back(static_cast<double>(step));
-    }
+    // As written: one of the two is empty.
+    std::vector<double> milestones(options.milestone_epoch().begin(),
+                                   options.milestone_epoch().end());
+    milestones.insert(milestones.end(), options.milestone_step().begin(),
+                      options.milestone_step().end());
     double previous = 0;
     for (const double milestone : milestones) {
       if (!(milestone > previous) || !std::isfinite(milestone)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("schedule.multi_step.",
-                         options.milestone_epoch().empty() ? "milestone_step" : "milestone_epoch",
-                         ": milestones must be > 0 and strictly increasing"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "schedule.multi_step.",
+            options.milestone_epoch().empty() ? "milestone_step" : "milestone_epoch", ": ",
+            milestone, " after ", previous, "; milestones must be > 0 and strictly increasing"));
       }
       previous = milestone;
+    }
+    if (options.milestone_step().empty()) {
+      for (double& milestone : milestones) milestone *= context.steps_per_epoch;
     }
     return std::make_unique<MultiStepSchedule>(std::move(milestones), options.gamma());
   }

@@ -459,9 +459,9 @@ TEST(ParameterGroups, RefuseBadGroups) {
   EXPECT_EQ(error("group { learning_rate_multiplier: 2 }").substr(0, 37),
             "optimizer.group[0].pattern: is empty;");
   EXPECT_EQ(error("group { pattern: '*' learning_rate_multiplier: -1 }"),
-            "optimizer.group[0].learning_rate_multiplier: -1 must be >= 0 and finite");
+            "optimizer.group[0].learning_rate_multiplier: -1 must be >= 0");
   EXPECT_EQ(error("group { pattern: '*' weight_decay_multiplier: nan }"),
-            "optimizer.group[0].weight_decay_multiplier: nan must be >= 0 and finite");
+            "optimizer.group[0].weight_decay_multiplier: nan must be >= 0");
 }
 
 absl::StatusOr<std::unique_ptr<Schedule>> MakeSchedule(const char* config, int64_t total_steps,

@@ -118,11 +118,4 @@ std::vector<Tensor> ZerosLike(const std::vector<NamedParameter>& parameters) {
   return zeros;
 }
 
-absl::Status CheckRange(absl::string_view field, double value, bool in_range,
-                        absl::string_view requirement) {
-  if (in_range) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("optimizer.", field, ": ", value, " must be ", requirement));
-}
-
 }  // namespace ssd

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "ssd/core/types.h"
 #include "ssd/optim/optimizer.h"
 
@@ -47,10 +46,6 @@ void AssignUnlessNonfinite(const std::vector<Tensor>& values, const Tensor& foun
 
 // One zero tensor for each parameter, laid out as it is.
 std::vector<Tensor> ZerosLike(const std::vector<NamedParameter>& parameters);
-
-// \error InvalidArgument "optimizer.<kind>.<field>: <value> must be in [0, 1)" and the like.
-absl::Status CheckRange(absl::string_view field, double value, bool in_range,
-                        absl::string_view requirement);
 
 // learning_rate * images_per_step / per_batch (Goyal et al., arXiv:1706.02677, linear scaling).
 inline double ScaleLearningRate(double learning_rate, int64_t images_per_step, int64_t per_batch) {

@@ -1,40 +1,16 @@
 #include "ssd/optim/parameter_groups.h"
 
-#include <cmath>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "ssd/optim/optimizer_state.h"
+#include "ssd/core/glob.h"
+#include "ssd/core/option_check.h"
 
 namespace ssd {
 namespace {
-
-// Whether `pattern` is all of `name`, its stars standing for any characters.
-bool Matches(absl::string_view pattern, absl::string_view name) {
-  size_t in_pattern = 0, in_name = 0;
-  // Where the last star stands and the name goes on after what it takes. An earlier star has
-  // nothing to gain from taking more: whatever follows it can be left to the last one.
-  size_t star = absl::string_view::npos, after_star = 0;
-  while (in_name < name.size()) {
-    if (in_pattern < pattern.size() && pattern[in_pattern] == '*') {
-      star = in_pattern++;
-      after_star = in_name;
-    } else if (in_pattern < pattern.size() && pattern[in_pattern] == name[in_name]) {
-      ++in_pattern;
-      ++in_name;
-    } else if (star != absl::string_view::npos) {
-      in_pattern = star + 1;
-      in_name = ++after_star;
-    } else {
-      return false;
-    }
-  }
-  while (in_pattern < pattern.size() && pattern[in_pattern] == '*') ++in_pattern;
-  return in_pattern == pattern.size();
-}
 
 std::string Field(int group, absl::string_view name) {
   return absl::StrCat("group[", group, "].", name);
@@ -51,7 +27,7 @@ absl::Status CheckGroups(const OptimizerConfig& config) {
          {std::pair("learning_rate_multiplier", group.learning_rate_multiplier()),
           std::pair("weight_decay_multiplier", group.weight_decay_multiplier())}) {
       SSD_RETURN_IF_ERROR(
-          CheckRange(Field(i, name), value, value >= 0 && std::isfinite(value), ">= 0 and finite"));
+          CheckOption(value >= 0, absl::StrCat("optimizer.", Field(i, name)), value, ">= 0"));
     }
   }
   return absl::OkStatus();
@@ -74,7 +50,7 @@ absl::StatusOr<std::vector<NamedParameter>> NamedParameters(const torch::nn::Mod
     bool in_group = false;
     for (int i = 0; i < config.group_size(); ++i) {
       const ParameterGroup& group = config.group(i);
-      if (!Matches(group.pattern(), parameter.name)) continue;
+      if (!MatchesGlob(group.pattern(), parameter.name)) continue;
       matches[i] = true;
       if (in_group) continue;
       in_group = holds[i] = true;

@@ -8,9 +8,8 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/ones_like.h>
 
-#include <cmath>
-
 #include "absl/strings/str_cat.h"
+#include "ssd/core/option_check.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/optimizer_state.h"
 
@@ -47,20 +46,18 @@ class RmsPropOptimizer final : public Optimizer {
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const RmsPropOptions& options,
                                                            const OptimizerContext& context) {
     const double rate = options.learning_rate();
-    SSD_RETURN_IF_ERROR(CheckRange("rmsprop.learning_rate", rate, rate > 0 && std::isfinite(rate),
-                                   "> 0 and finite"));
-    SSD_RETURN_IF_ERROR(CheckRange("rmsprop.per_batch", options.per_batch(),
-                                   !options.has_per_batch() || options.per_batch() > 0, "> 0"));
-    SSD_RETURN_IF_ERROR(CheckRange("rmsprop.alpha", options.alpha(),
-                                   options.alpha() >= 0 && options.alpha() < 1, "in [0, 1)"));
-    SSD_RETURN_IF_ERROR(CheckRange("rmsprop.epsilon", options.epsilon(),
-                                   options.epsilon() > 0 && std::isfinite(options.epsilon()),
-                                   "> 0 and finite"));
-    SSD_RETURN_IF_ERROR(CheckRange("rmsprop.momentum", options.momentum(),
-                                   options.momentum() >= 0 && options.momentum() < 1, "in [0, 1)"));
-    SSD_RETURN_IF_ERROR(CheckRange(
-        "rmsprop.weight_decay", options.weight_decay(),
-        options.weight_decay() >= 0 && std::isfinite(options.weight_decay()), ">= 0 and finite"));
+    SSD_RETURN_IF_ERROR(CheckOption(rate > 0, "optimizer.rmsprop.learning_rate", rate, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(!options.has_per_batch() || options.per_batch() > 0,
+                                    "optimizer.rmsprop.per_batch", options.per_batch(), "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(options.alpha() >= 0 && options.alpha() < 1,
+                                    "optimizer.rmsprop.alpha", options.alpha(), "in [0, 1)"));
+    const double epsilon = options.epsilon();
+    SSD_RETURN_IF_ERROR(CheckOption(epsilon > 0, "optimizer.rmsprop.epsilon", epsilon, "> 0"));
+    const double momentum = options.momentum();
+    SSD_RETURN_IF_ERROR(CheckOption(momentum >= 0 && momentum < 1, "optimizer.rmsprop.momentum",
+                                    momentum, "in [0, 1)"));
+    const double decay = options.weight_decay();
+    SSD_RETURN_IF_ERROR(CheckOption(decay >= 0, "optimizer.rmsprop.weight_decay", decay, ">= 0"));
     return std::make_unique<RmsPropOptimizer>(options, context);
   }
 

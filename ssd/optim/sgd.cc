@@ -3,10 +3,10 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/ones_like.h>
 
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ssd/core/option_check.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/optimizer_state.h"
 
@@ -29,15 +29,14 @@ class SgdOptimizer final : public Optimizer {
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const SgdOptions& options,
                                                            const OptimizerContext& context) {
     const double rate = options.learning_rate();
-    SSD_RETURN_IF_ERROR(
-        CheckRange("sgd.learning_rate", rate, rate > 0 && std::isfinite(rate), "> 0 and finite"));
-    SSD_RETURN_IF_ERROR(CheckRange("sgd.per_batch", options.per_batch(),
-                                   !options.has_per_batch() || options.per_batch() > 0, "> 0"));
-    SSD_RETURN_IF_ERROR(CheckRange("sgd.momentum", options.momentum(),
-                                   options.momentum() >= 0 && options.momentum() < 1, "in [0, 1)"));
-    SSD_RETURN_IF_ERROR(CheckRange(
-        "sgd.weight_decay", options.weight_decay(),
-        options.weight_decay() >= 0 && std::isfinite(options.weight_decay()), ">= 0 and finite"));
+    SSD_RETURN_IF_ERROR(CheckOption(rate > 0, "optimizer.sgd.learning_rate", rate, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(!options.has_per_batch() || options.per_batch() > 0,
+                                    "optimizer.sgd.per_batch", options.per_batch(), "> 0"));
+    const double momentum = options.momentum();
+    SSD_RETURN_IF_ERROR(CheckOption(momentum >= 0 && momentum < 1, "optimizer.sgd.momentum",
+                                    momentum, "in [0, 1)"));
+    const double decay = options.weight_decay();
+    SSD_RETURN_IF_ERROR(CheckOption(decay >= 0, "optimizer.sgd.weight_decay", decay, ">= 0"));
     for (const auto& [field, set] :
          {std::pair("nesterov", options.nesterov()),
           std::pair("learning_rate_in_momentum", options.learning_rate_in_momentum())}) {

@@ -92,7 +92,7 @@ void FindBySigmoid(const ImagePredictions& image, float threshold, AnchorClasses
 
 void FindCandidates(const ImagePredictions& image, float threshold, AnchorClasses which,
                     CandidateQueue& queue) {
-  CHECK_LT(image.num_classes * image.num_anchors, int64_t{1} << 32);
+  CHECK_LT(image.num_classes * image.num_anchors, int64_t{1} << kIndexBits);
   if (image.sigmoid) {
     FindBySigmoid(image, threshold, which, queue);
   } else {

@@ -13,16 +13,23 @@
 // not look at boxes.
 namespace ssd {
 
+// What is left of 64 bits by a score, whose floats in (0, 2) need 30. An image with more classes of
+// anchors has more than 64 GB of logits.
+constexpr int kIndexBits = 34;
+constexpr uint64_t kLastIndex = (uint64_t{1} << kIndexBits) - 1;
+
 // A candidate as a number: higher score first, then lower index, where index = class * A + anchor
 // and class is 0 for the first class that is not background. Scores are above 0.
 inline uint64_t CandidateKey(float score, int64_t index) {
   uint32_t bits;  // of a float > 0: ordered like the float
   std::memcpy(&bits, &score, sizeof(bits));
-  return uint64_t{bits} << 32 | (0xffffffffu - static_cast<uint32_t>(index));
+  return uint64_t{bits} << kIndexBits | (kLastIndex - static_cast<uint64_t>(index));
 }
-inline int64_t IndexOf(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
+inline int64_t IndexOf(uint64_t key) {
+  return static_cast<int64_t>(kLastIndex - (key & kLastIndex));
+}
 inline float ScoreOf(uint64_t key) {
-  const uint32_t bits = static_cast<uint32_t>(key >> 32);
+  const uint32_t bits = static_cast<uint32_t>(key >> kIndexBits);
   float score;
   std::memcpy(&score, &bits, sizeof(score));
   return score;
@@ -53,7 +60,7 @@ class CandidateQueue {
 
  private:
   // Scores (0, 1] by their eight bits of exponent and upper eight of the fraction.
-  static constexpr int kShift = 32 + 15;
+  static constexpr int kShift = kIndexBits + 15;
   static constexpr size_t kBins = (0x3f800000u >> 15) + 2;
   static size_t BinOf(uint64_t key) {
     return std::min<size_t>(static_cast<size_t>(key >> kShift), kBins - 1);

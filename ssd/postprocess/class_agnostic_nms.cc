@@ -4,9 +4,9 @@
 #include "absl/status/statusor.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/postprocess/candidates.h"
 #include "ssd/postprocess/nms.h"
-#include "ssd/postprocess/option_range.h"
 #include "ssd/postprocess/per_image.h"
 #include "ssd/postprocess/post_processor.h"
 
@@ -53,17 +53,18 @@ class ClassAgnosticNms final : public PostProcessor {
       const ClassAgnosticNmsOptions& options, const PostProcessorContext& context) {
     CHECK_GT(context.num_classes, 0);
     const double score = options.score_threshold();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-        score >= 0 && score < 1, "class_agnostic_nms.score_threshold", score, "in [0, 1)"));
+    SSD_RETURN_IF_ERROR(CheckOption(score >= 0 && score < 1,
+                                    "post_processor.class_agnostic_nms.score_threshold", score,
+                                    "in [0, 1)"));
     const double iou = options.iou_threshold();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-        iou > 0 && iou <= 1, "class_agnostic_nms.iou_threshold", iou, "in (0, 1]"));
+    SSD_RETURN_IF_ERROR(CheckOption(
+        iou > 0 && iou <= 1, "post_processor.class_agnostic_nms.iou_threshold", iou, "in (0, 1]"));
     const int candidates = options.max_candidates();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-        candidates > 0, "class_agnostic_nms.max_candidates", candidates, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(
+        candidates > 0, "post_processor.class_agnostic_nms.max_candidates", candidates, "> 0"));
     const int detections = options.max_detections();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-        detections > 0, "class_agnostic_nms.max_detections", detections, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(
+        detections > 0, "post_processor.class_agnostic_nms.max_detections", detections, "> 0"));
     return std::unique_ptr<PostProcessor>(new ClassAgnosticNms(options, context));
   }
 

@@ -4,9 +4,9 @@
 
 #include "ssd/core/boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/postprocess/candidates.h"
 #include "ssd/postprocess/nms.h"
-#include "ssd/postprocess/option_range.h"
 #include "ssd/postprocess/per_image.h"
 
 namespace ssd {
@@ -43,20 +43,24 @@ absl::StatusOr<std::unique_ptr<PostProcessor>> PerClassNms::Create(
     const PerClassNmsOptions& options, const PostProcessorContext& context) {
   CHECK_GT(context.num_classes, 0);
   const double score = options.score_threshold();
-  SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-      score >= 0 && score < 1, "per_class_nms.score_threshold", score, "in [0, 1)"));
+  SSD_RETURN_IF_ERROR(CheckOption(
+      score >= 0 && score < 1, "post_processor.per_class_nms.score_threshold", score, "in [0, 1)"));
   const double iou = options.iou_threshold();
-  SSD_RETURN_IF_ERROR(CheckPostProcessorOption(iou > 0 && iou <= 1, "per_class_nms.iou_threshold",
-                                               iou, "in (0, 1]"));
+  SSD_RETURN_IF_ERROR(CheckOption(iou > 0 && iou <= 1, "post_processor.per_class_nms.iou_threshold",
+                                  iou, "in (0, 1]"));
   const int candidates = options.max_candidates_per_class();
-  SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-      candidates > 0, "per_class_nms.max_candidates_per_class", candidates, "> 0"));
+  SSD_RETURN_IF_ERROR(CheckOption(
+      candidates > 0, "post_processor.per_class_nms.max_candidates_per_class", candidates, "> 0"));
   const int detections = options.max_detections();
-  SSD_RETURN_IF_ERROR(
-      CheckPostProcessorOption(detections > 0, "per_class_nms.max_detections", detections, "> 0"));
+  SSD_RETURN_IF_ERROR(CheckOption(detections > 0, "post_processor.per_class_nms.max_detections",
+                                  detections, "> 0"));
   const double eta = options.nms_eta();
   SSD_RETURN_IF_ERROR(
-      CheckPostProcessorOption(eta > 0 && eta <= 1, "per_class_nms.nms_eta", eta, "in (0, 1]"));
+      CheckOption(eta > 0 && eta <= 1, "post_processor.per_class_nms.nms_eta", eta, "in (0, 1]"));
+  if (iou <= 0.5) {
+    SSD_RETURN_IF_ERROR(CheckUnused(options, "nms_eta", "post_processor.per_class_nms.",
+                                    "iou_threshold above 0.5"));
+  }
   return std::unique_ptr<PostProcessor>(new PerClassNms(options, context));
 }
 

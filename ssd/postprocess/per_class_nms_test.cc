@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
+#include "ssd/postprocess/candidates.h"
 #include "ssd/postprocess/nms.h"
 #include "tests/golden/golden.h"
 
@@ -290,11 +291,28 @@ TEST(PerClassNms, HalfTypesAreRead) {
                         processor->Process(boxes, logits.to(at::kFloat)).scores));
 }
 
+// Higher scores first, then lower indices, of more than 32 bits.
+TEST(Candidates, KeysOrderScoresThenIndices) {
+  const int64_t indices[] = {0, 1, 0xffffffff, int64_t{1} << 33, (int64_t{1} << 34) - 1};
+  for (const float score : {1e-38f, 0.01f, 0.5f, 1.0f}) {
+    uint64_t previous = ~uint64_t{0};
+    for (const int64_t index : indices) {
+      const uint64_t key = CandidateKey(score, index);
+      EXPECT_EQ(IndexOf(key), index);
+      EXPECT_EQ(ScoreOf(key), score);
+      EXPECT_LT(key, previous);
+      previous = key;
+    }
+    EXPECT_GT(CandidateKey(std::nextafter(score, 2.0f), indices[4]), CandidateKey(score, 0));
+  }
+}
+
 TEST(PerClassNms, BadOptionsNameTheField) {
   for (const char* options :
        {"score_threshold: 1", "score_threshold: -0.1", "score_threshold: nan", "iou_threshold: 0",
         "iou_threshold: 1.5", "iou_threshold: nan", "max_candidates_per_class: 0",
-        "max_detections: -1", "nms_eta: 0", "nms_eta: 1.1", "nms_eta: nan"}) {
+        "max_detections: -1", "nms_eta: 0", "nms_eta: 1.1", "nms_eta: nan", "nms_eta: 0.9",
+        "nms_eta: 0.9 iou_threshold: 0.5"}) {
     const absl::Status status = Create(options, 3).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     const std::string field(options, std::string(options).find(':'));

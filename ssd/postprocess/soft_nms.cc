@@ -6,9 +6,9 @@
 #include "absl/status/statusor.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/option_check.h"
 #include "ssd/core/vector_exp.h"
 #include "ssd/postprocess/candidates.h"
-#include "ssd/postprocess/option_range.h"
 #include "ssd/postprocess/per_image.h"
 #include "ssd/postprocess/post_processor.h"
 
@@ -147,22 +147,26 @@ class SoftNms final : public PostProcessor {
       const SoftNmsOptions& options, const PostProcessorContext& context) {
     CHECK_GT(context.num_classes, 0);
     const double iou = options.iou_threshold();
-    SSD_RETURN_IF_ERROR(
-        CheckPostProcessorOption(iou > 0 && iou <= 1, "soft_nms.iou_threshold", iou, "in (0, 1]"));
+    SSD_RETURN_IF_ERROR(CheckOption(iou > 0 && iou <= 1, "post_processor.soft_nms.iou_threshold",
+                                    iou, "in (0, 1]"));
     const double sigma = options.sigma();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(sigma > 0, "soft_nms.sigma", sigma, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(sigma > 0, "post_processor.soft_nms.sigma", sigma, "> 0"));
+    const bool gaussian = options.decay() == SoftNmsOptions::GAUSSIAN;
+    SSD_RETURN_IF_ERROR(CheckUnused(options, gaussian ? "iou_threshold" : "sigma",
+                                    "post_processor.soft_nms.",
+                                    gaussian ? "decay: LINEAR" : "decay: GAUSSIAN"));
     const double least = options.min_score();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(least >= 0 && least < 1, "soft_nms.min_score",
-                                                 least, "in [0, 1)"));
+    SSD_RETURN_IF_ERROR(CheckOption(least >= 0 && least < 1, "post_processor.soft_nms.min_score",
+                                    least, "in [0, 1)"));
     const double score = options.score_threshold();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(score >= 0 && score < 1,
-                                                 "soft_nms.score_threshold", score, "in [0, 1)"));
+    SSD_RETURN_IF_ERROR(CheckOption(score >= 0 && score < 1,
+                                    "post_processor.soft_nms.score_threshold", score, "in [0, 1)"));
     const int candidates = options.max_candidates_per_class();
-    SSD_RETURN_IF_ERROR(CheckPostProcessorOption(
-        candidates > 0, "soft_nms.max_candidates_per_class", candidates, "> 0"));
+    SSD_RETURN_IF_ERROR(CheckOption(
+        candidates > 0, "post_processor.soft_nms.max_candidates_per_class", candidates, "> 0"));
     const int detections = options.max_detections();
     SSD_RETURN_IF_ERROR(
-        CheckPostProcessorOption(detections > 0, "soft_nms.max_detections", detections, "> 0"));
+        CheckOption(detections > 0, "post_processor.soft_nms.max_detections", detections, "> 0"));
     return std::unique_ptr<PostProcessor>(new SoftNms(options, context));
   }
 

@@ -170,7 +170,7 @@ TEST(SoftNms, BadOptionsNameTheField) {
   for (const char* options :
        {"score_threshold: 1", "score_threshold: nan", "iou_threshold: 0", "iou_threshold: 1.5",
         "sigma: 0", "sigma: nan", "min_score: 1", "min_score: -0.1", "max_candidates_per_class: 0",
-        "max_detections: -1"}) {
+        "max_detections: -1", "sigma: 0.4", "iou_threshold: 0.4 decay: GAUSSIAN"}) {
     const absl::Status status = Create(options, 3).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << options;
     const std::string field(options, std::string(options).find(':'));

@@ -63,7 +63,10 @@ std::string Plural(size_t count, const std::string& noun) {
 // Collects the page.
 class Report {
  public:
-  explicit Report(const ReportContent& content) : content_(content) {}
+  explicit Report(const ReportContent& content) : content_(content) {
+    const std::vector<ClassMetrics>& classes = content.metrics.per_class;
+    if (!classes.empty()) least_iou_ = classes[0].curve.iou;
+  }
 
   std::string Page() {
     absl::StrAppend(&body_, "<header>\n<h1>", EscapeHtml(content_.title), "</h1>\n");
@@ -130,28 +133,11 @@ class Report {
     if (metrics.values.empty()) return;
     Open("metrics", "Metrics", "Metrics", "");
     absl::StrAppend(&body_, "<div class=\"columns\">\n<div class=\"card scroll\">\n<table>\n");
-    const bool intervals = !content_.intervals.empty();
-    if (intervals) {
-      absl::StrAppendFormat(&body_,
-                            "<caption>Intervals: %g%%, bootstrap over images; they do not tell how "
-                            "much training runs differ.</caption>\n",
-                            100 * content_.intervals[0].confidence);
-    }
     absl::StrAppend(&body_, "<thead><tr><th scope=\"col\">metric</th><th scope=\"col\">value</th>",
-                    intervals ? "<th scope=\"col\">interval</th>" : "",
                     "<th scope=\"col\" class=\"text meaning\">of</th></tr></thead>\n<tbody>\n");
-    for (size_t i = 0; i < metrics.values.size(); ++i) {
-      const auto& [name, value] = metrics.values[i];
-      absl::StrAppend(&body_, "<tr><th scope=\"row\">", EscapeHtml(name), "</th>", BarCell(value));
-      if (intervals) {
-        const bool known = i < content_.intervals.size() && content_.intervals[i].low.has_value();
-        absl::StrAppend(&body_, "<td>",
-                        known ? absl::StrFormat("%.3f – %.3f", *content_.intervals[i].low,
-                                                *content_.intervals[i].high)
-                              : "n/a",
-                        "</td>");
-      }
-      absl::StrAppend(&body_, "<td class=\"text meaning\">", Meaning(name), "</td></tr>\n");
+    for (const auto& [name, value] : metrics.values) {
+      absl::StrAppend(&body_, "<tr><th scope=\"row\">", EscapeHtml(name), "</th>", BarCell(value),
+                      "<td class=\"text meaning\">", Meaning(name), "</td></tr>\n");
     }
     absl::StrAppend(&body_, "</tbody>\n</table>\n</div>\n");
     PrecisionRecall();
@@ -172,7 +158,8 @@ class Report {
       if (!of_class.curve.recall.empty()) classes.push_back(&of_class);
     }
     if (classes.empty()) return;
-    Chart chart{"Precision by recall, IoU 0.5", "recall", "precision", {}, 0, 1, 0, 1};
+    Chart chart{"", "recall", "precision", {}, 0, 1, 0, 1};
+    chart.title = absl::StrCat("Precision by recall, IoU ", least_iou_);
     if (classes.size() > 1) chart.series.push_back(MeanCurve(classes));
     if (classes.size() > kMaxCurves) {
       std::stable_sort(classes.begin(), classes.end(), [](const auto* a, const auto* b) {
@@ -345,8 +332,8 @@ class Report {
         "detections", "Pictures", "Truth and detections",
         absl::StrFormat(
             "Detections that score at least %g. Dashed: a truth that was not found, or a detection "
-            "that matches no truth of its class at IoU 0.5.",
-            content_.shown_score));
+            "that matches no truth of its class at IoU %g.",
+            content_.shown_score, least_iou_));
     ClassLegend(LabelsShown());
     absl::StrAppend(&body_, "<div class=\"sheet\">\n");
     for (size_t i = 0; i < content_.pictures.size(); ++i) DetectionCard(i);
@@ -366,13 +353,13 @@ class Report {
     std::vector<DrawnBox> boxes;
     size_t wrong = 0;
     for (const PixelDetection& detection : detections) {
-      double best = 0.5;
+      double best = least_iou_;
       int64_t match = -1;
       bool excused = false;  // lies on a truth that is neither right nor wrong to find
       for (size_t g = 0; g < picture.truths.size(); ++g) {
         const Annotation& truth = picture.truths[g];
         const double iou = Iou(detection.box, truth.box);
-        if (truth.label != detection.label || iou < 0.5) continue;
+        if (truth.label != detection.label || iou < least_iou_) continue;
         excused = excused || truth.difficult || truth.crowd;
         if (found[g] || iou < best) continue;
         best = iou;
@@ -512,6 +499,7 @@ class Report {
   }
 
   const ReportContent& content_;
+  double least_iou_ = 0.5;  // of a detection with the truth it finds
   std::string body_;
   std::vector<std::pair<std::string, std::string>> sections_;  // id, link
   std::vector<bool> embedded_;                                 // by picture

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "ssd/core/annotations.h"
-#include "ssd/eval/bootstrap.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/report/svg_chart.h"
 
@@ -44,7 +43,6 @@ struct ReportContent {
   std::vector<Chart> charts;
   LabelMap labels;
   Metrics metrics;
-  std::vector<ConfidenceInterval> intervals;
   // Detections below this score are not drawn; [0, 1].
   double shown_score = 0.5;
   std::vector<ReportPicture> pictures;

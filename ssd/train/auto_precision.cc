@@ -14,7 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/random.h"
-#include "ssd/train/random_state.h"
+#include "ssd/core/random_state.h"
 
 namespace ssd {
 namespace {
@@ -139,8 +139,8 @@ MeasuredFormat MeasureFormat(SsdDetector& detector, const TrainerConfig& config,
   const std::vector<ComputeFormat> candidates = Candidates(config, device);
   measured.format = candidates[0];
   if (candidates.size() > 1) {
-    const Tensor cpu_state = RandomState(at::kCPU);
-    const Tensor device_state = RandomState(device);
+    const RandomStateScope cpu_random_state;
+    const RandomStateScope device_random_state(device);
     std::vector<std::pair<Tensor, Tensor>> buffers;  // and their values
     for (const Tensor& buffer : detector.buffers()) {
       buffers.emplace_back(buffer, buffer.clone());
@@ -165,8 +165,6 @@ MeasuredFormat MeasureFormat(SsdDetector& detector, const TrainerConfig& config,
       at::NoGradGuard no_grad;
       for (auto& [buffer, value] : buffers) buffer.copy_(value);
     }
-    SetRandomState(at::kCPU, cpu_state);
-    SetRandomState(device, device_state);
   }
   PlaceModule(detector, device, measured.format.memory_format);
   return measured;

@@ -7,7 +7,6 @@
 #include "absl/strings/strip.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/model/tensor_archive.h"
 
 namespace ssd {
 namespace {
@@ -21,14 +20,13 @@ constexpr char kOptimizer[] = "optimizer/";
 constexpr char kCpuRandomState[] = "random_state/cpu";
 constexpr char kDeviceRandomState[] = "random_state/device";
 
-void AddTensors(const char* prefix, const NamedTensors& tensors, TensorArchiveWriter& archive) {
+void AddTensors(const char* prefix, const StateTensors& tensors, TensorArchiveWriter& archive) {
   for (const auto& [name, tensor] : tensors) archive.AddTensor(absl::StrCat(prefix, name), tensor);
 }
 
 }  // namespace
 
-absl::Status WriteCheckpoint(const std::string& path, const Checkpoint& checkpoint) {
-  TensorArchiveWriter archive;
+void AddCheckpoint(const Checkpoint& checkpoint, TensorArchiveWriter& archive) {
   std::string state;
   CHECK(google::protobuf::TextFormat::PrintToString(checkpoint.state, &state));
   archive.AddText(kState, state);
@@ -40,6 +38,11 @@ absl::Status WriteCheckpoint(const std::string& path, const Checkpoint& checkpoi
   if (checkpoint.device_random_state.defined()) {
     archive.AddTensor(kDeviceRandomState, checkpoint.device_random_state);
   }
+}
+
+absl::Status WriteCheckpoint(const std::string& path, const Checkpoint& checkpoint) {
+  TensorArchiveWriter archive;
+  AddCheckpoint(checkpoint, archive);
   return archive.Write(path);
 }
 

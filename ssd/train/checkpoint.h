@@ -9,20 +9,21 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ssd/core/types.h"
+#include "ssd/model/tensor_archive.h"
 #include "ssd/train/checkpoint.pb.h"
 
 namespace ssd {
 
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using StateTensors = std::vector<std::pair<std::string, Tensor>>;
 
 // Everything a run needs to go on as if it had never stopped (checkpoints/last.pt). Not what people
 // take away from a run: that is best.pt, ssd/model/model_file.h.
 struct Checkpoint {
   CheckpointState state;
   std::string config_text;  // the resolved experiment
-  NamedTensors model;       // parameters and persistent buffers
-  NamedTensors average;     // of the parameters; empty without ema
-  NamedTensors optimizer;   // Optimizer::State
+  StateTensors model;       // parameters and persistent buffers
+  StateTensors average;     // of the parameters; empty without ema
+  StateTensors optimizer;   // Optimizer::State
   Tensor cpu_random_state;
   Tensor device_random_state;  // undefined when training on the CPU
 };
@@ -31,6 +32,10 @@ struct Checkpoint {
 // full; the old file is intact then.
 absl::Status WriteCheckpoint(const std::string& path, const Checkpoint& checkpoint);
 
+// Adds what WriteCheckpoint writes, for files that hold more.
+void AddCheckpoint(const Checkpoint& checkpoint, TensorArchiveWriter& archive);
+
+// The checkpoint in a file, whatever else is in it.
 // \error naming the file: NotFound; InvalidArgument when it is no checkpoint; DataLoss when it is
 // corrupt.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);

@@ -23,11 +23,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/random_state.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/model/tensor_archive.h"
 #include "ssd/optim/optimizer_state.h"
 #include "ssd/train/gradients.h"
-#include "ssd/train/random_state.h"
 
 namespace ssd {
 namespace {
@@ -66,6 +66,9 @@ struct Trainer::PendingStep {
   std::vector<Batch> batches;
   Tensor report;                    // [kReportEntries * batches + 1] f32, in the host's memory
   std::optional<c10::Event> ready;  // `report` holds what it should; unset: it does already
+  // Before the step.
+  Tensor cpu_random_state;
+  Tensor device_random_state;  // undefined on the CPU
 };
 
 Trainer::Trainer(TrainerParts parts)
@@ -217,6 +220,8 @@ absl::Status Trainer::Step() {
   auto pending = std::make_unique<PendingStep>();
   pending->number = step_ + 1;
   SaveBuffers(pending->number);
+  pending->cpu_random_state = RandomState(at::kCPU);
+  if (!parts_.device.is_cpu()) pending->device_random_state = RandomState(parts_.device);
 
   // Without a gradient to add to, autograd keeps the one it has just computed: cheaper than to
   // clear and add.
@@ -343,6 +348,10 @@ absl::Status Trainer::StopAtNonfinite(const PendingStep& pending,
     const std::string path =
         absl::StrCat(parts_.run_folder, "/nonfinite_step_", pending.number, ".pt");
     TensorArchiveWriter archive;
+    Checkpoint before = State();
+    before.cpu_random_state = pending.cpu_random_state;
+    before.device_random_state = pending.device_random_state;
+    AddCheckpoint(before, archive);
     for (size_t i = 0; i < pending.batches.size(); ++i) {
       const Batch& each = pending.batches[i];
       const std::string prefix = absl::StrCat("batch", i, "/");
@@ -357,8 +366,9 @@ absl::Status Trainer::StopAtNonfinite(const PendingStep& pending,
     archive.AddTensor("gradient_norm", pending.report[pending.report.numel() - 1]);
     archive.AddText("message", message);
     const absl::Status written = archive.Write(path);
-    absl::StrAppend(&message, written.ok() ? absl::StrCat("; the batch is in ", path)
-                                           : absl::StrCat("; ", written.message()));
+    absl::StrAppend(&message, written.ok()
+                                  ? absl::StrCat("; the weights and the batch are in ", path)
+                                  : absl::StrCat("; ", written.message()));
   }
   return absl::AbortedError(message);
 }
@@ -430,6 +440,10 @@ absl::Status Trainer::SaveLast() {
   // What has been reported reaches the disk first: a resumed run cuts lines after its checkpoint,
   // but could not make up missing ones.
   for (TrainingObserver* observer : parts_.observers) observer->OnCheckpoint(step_);
+  return WriteCheckpoint(parts_.run_folder + "/checkpoints/last.pt", State());
+}
+
+Checkpoint Trainer::State() const {
   Checkpoint checkpoint;
   checkpoint.state.set_step(step_);
   checkpoint.state.set_data_digest(parts_.data_digest);
@@ -441,11 +455,11 @@ absl::Status Trainer::SaveLast() {
   if (average_ != nullptr) checkpoint.average = average_->State();
   checkpoint.cpu_random_state = RandomState(at::kCPU);
   if (!parts_.device.is_cpu()) checkpoint.device_random_state = RandomState(parts_.device);
-  return WriteCheckpoint(parts_.run_folder + "/checkpoints/last.pt", checkpoint);
+  return checkpoint;
 }
 
-NamedTensors Trainer::ModelState() const {
-  NamedTensors state;
+StateTensors Trainer::ModelState() const {
+  StateTensors state;
   for (const auto& item : parts_.detector->named_parameters()) {
     state.emplace_back(item.key(), item.value().detach());
   }

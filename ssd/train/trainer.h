@@ -42,7 +42,9 @@ struct TrainerParts {
   std::function<absl::StatusOr<Metrics>(SsdDetector&)> evaluate;
   // Writes the detector's present weights as best.pt, whole or not at all. Null: not wanted.
   std::function<absl::Status(SsdDetector&, const std::string& path)> save_best;
-  // Gets checkpoints/last.pt and best.pt, and nonfinite_step_N.pt. Empty: nothing is written.
+  // Gets checkpoints/last.pt and best.pt, and nonfinite_step_N.pt: what Resume() needs to take that
+  // step once more, and its batches beside ("batch0/images", boxes, labels, ignore, image_ids and
+  // losses; "gradient_norm"; text "message"). Empty: nothing is written.
   std::string run_folder;
   // A resumed run must have the same.
   std::string config_text;
@@ -84,8 +86,9 @@ class Trainer {
   // Trains to the end of the run, or to a stop or the time limit. Then last.pt is written; where
   // nothing was evaluated yet, its weights are best.pt, too.
   // \error Aborted if a loss or gradient is not finite: names the step, epoch, batch, images and
-  // term, and the file that holds the batch; weights, buffers and optimizer are as before that
-  // step, and last.pt is untouched. Internal if LibTorch fails. Otherwise the error of a part.
+  // term, and the file that holds a checkpoint of before that step and its batches; weights,
+  // buffers and optimizer are as before that step, too, and last.pt is untouched. Internal if
+  // LibTorch fails. Otherwise the error of a part.
   absl::StatusOr<TrainingOutcome> Run();
 
  private:
@@ -102,7 +105,9 @@ class Trainer {
   absl::Status Evaluate();
   absl::Status SaveBest();
   absl::Status SaveLast();
-  NamedTensors ModelState() const;
+  // Of the present step.
+  Checkpoint State() const;
+  StateTensors ModelState() const;
   double EpochOf(int64_t step) const;
   bool HasRunFolder() const { return !parts_.run_folder.empty(); }
 

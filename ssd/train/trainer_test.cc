@@ -12,11 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/random_state.h"
 #include "ssd/model/tensor_archive.h"
 #include "ssd/optim/parameter_groups.h"
 #include "ssd/train/auto_precision.h"
 #include "ssd/train/evaluation.h"
-#include "ssd/train/random_state.h"
 #include "ssd/train/test_time_views.h"
 #include "ssd/train/toy_detector.h"
 
@@ -244,13 +244,17 @@ TEST(Trainer, StopsAtNonfiniteLoss) {
       // Optimizer step 6 takes batches 10 and 11 of 7 an epoch.
       const char* const text =
           "steps: 20 log_every: 2 accumulate_steps: 2 ema {} checkpoint_every: 5";
-      ToyRun run(absl::StrCat("nonfinite_", each.poison), text, optimizer);
+      ToyOptions toy;
+      toy.dropout = 0.3;
+      ToyRun run(absl::StrCat("nonfinite_", each.poison), text, optimizer, toy);
       run.batches.poison[11] = each.poison;
       std::vector<Tensor> before;
       std::vector<std::pair<std::string, Tensor>> optimizer_before;
+      Tensor random_before;
       run.batches.before_batch = [&](int64_t index) {
         if (index != 10) return absl::OkStatus();
         before = run.Weights();
+        random_before = RandomState(at::kCPU);
         for (const auto& [name, value] : run.optimizer->State()) {
           optimizer_before.emplace_back(name, value.clone());
         }
@@ -287,8 +291,18 @@ TEST(Trainer, StopsAtNonfiniteLoss) {
       EXPECT_EQ(archive->ReadTensor("batch1/labels").value()[0][0].item<int64_t>(), each.poison);
       EXPECT_EQ(archive->ReadTensor("batch1/losses").value().numel(), 3);
 
+      // The file is a checkpoint, too: from it the same data lead to the same end.
+      ToyRun again(absl::StrCat("nonfinite_", each.poison), text, optimizer, toy);
+      again.batches.poison = run.batches.poison;
+      again.trainer = std::make_unique<Trainer>(again.parts);
+      ASSERT_TRUE(again.trainer->Resume(dump).ok());
+      EXPECT_EQ(again.trainer->step(), 5);
+      EXPECT_TRUE(SameBits(again.Weights(), before));
+      EXPECT_TRUE(at::equal(RandomState(at::kCPU), random_before));
+      EXPECT_EQ(again.trainer->Run().status(), status);
+
       // The checkpoint from before is whole; without the poison the run goes on from there.
-      ToyRun cured(absl::StrCat("nonfinite_", each.poison), text, optimizer);
+      ToyRun cured(absl::StrCat("nonfinite_", each.poison), text, optimizer, toy);
       const auto outcome = cured.Go(/*resume=*/true);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       EXPECT_EQ(outcome->step, 20);
@@ -409,7 +423,7 @@ TEST(Trainer, SavesTheLastWeightsOfAStoppedRun) {
     const auto checkpoint = ReadCheckpoint(run.last());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     EXPECT_FALSE(checkpoint->state.has_best());  // nothing to beat
-    const NamedTensors& expected =
+    const StateTensors& expected =
         run.parts.config.has_ema() ? checkpoint->average : checkpoint->model;
     ASSERT_FALSE(saved.empty());
     for (size_t i = 0; i < saved.size(); ++i) EXPECT_TRUE(at::equal(saved[i], expected[i].second));

@@ -21,11 +21,11 @@
 
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
+#include "ssd/core/random_state.h"
 #include "ssd/train/checkpoint.h"
 #include "ssd/train/compute_format.h"
 #include "ssd/train/ema.h"
 #include "ssd/train/gradients.h"
-#include "ssd/train/random_state.h"
 #include "ssd/train/run_length.h"
 
 namespace ssd {
@@ -169,7 +169,7 @@ TEST(Checkpoint, ComesBackAsItWas) {
   EXPECT_EQ(read->config_text, checkpoint.config_text);
   EXPECT_FALSE(read->device_random_state.defined());
   EXPECT_TRUE(at::equal(read->cpu_random_state, checkpoint.cpu_random_state));
-  const auto expect_equal = [](const NamedTensors& a, const NamedTensors& b) {
+  const auto expect_equal = [](const StateTensors& a, const StateTensors& b) {
     ASSERT_EQ(a.size(), b.size());
     for (size_t i = 0; i < a.size(); ++i) {
       EXPECT_EQ(a[i].first, b[i].first);
@@ -234,14 +234,6 @@ TEST(ComputeFormat, AutocastEndsWithItsScope) {
     EXPECT_EQ(convolution->forward(images).scalar_type(), at::kFloat);
   }
   EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
-}
-
-TEST(RandomState, GoesBack) {
-  at::manual_seed(5);
-  const Tensor state = RandomState(at::kCPU);
-  const Tensor first = at::rand({10});
-  SetRandomState(at::kCPU, state);
-  EXPECT_TRUE(at::equal(at::rand({10}), first));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ssd/weights/caffe_model.h"
 
 #include <ATen/ops/empty.h>
+#include <google/protobuf/io/coded_stream.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,13 +15,58 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/tensor_files/mapped_file.h"
 #include "ssd/weights/caffe.pb.h"
-#include "ssd/weights/mapped_file.h"
 
 namespace ssd {
 namespace {
 
+using ::google::protobuf::io::CodedInputStream;
+
 constexpr size_t kMaxDimensions = 16;
+constexpr int64_t kMaxMessages = 100'000;  // layers and blobs; far above any model's
+
+// Counts the layers of a net, or the blobs of a layer, and what is in them. A message takes far
+// more memory than the two bytes that an empty one has in a file, so this comes before parsing.
+// False for what is no message, or one that holds groups, which Caffe's do not.
+bool CountMessages(CodedInputStream& input, bool is_net, int64_t& count) {
+  enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+  for (uint32_t tag = input.ReadTag(); tag != 0; tag = input.ReadTag()) {
+    uint64_t number = 0;
+    int size = 0;
+    switch (tag & 7) {
+      case kVarint:
+        if (!input.ReadVarint64(&number)) return false;
+        break;
+      case kFixed64:
+        if (!input.Skip(8)) return false;
+        break;
+      case kFixed32:
+        if (!input.Skip(4)) return false;
+        break;
+      case kBytes: {
+        if (!input.ReadVarintSizeAsInt(&size)) return false;
+        const int field = static_cast<int>(tag >> 3);
+        const bool is_layer =
+            field == CaffeNet::kLayersFieldNumber || field == CaffeNet::kLayerFieldNumber;
+        const bool is_blob =
+            field == CaffeLayer::kBlobsFieldNumber || field == CaffeV1Layer::kBlobsFieldNumber;
+        if (is_net ? is_layer : is_blob) ++count;
+        if (!is_net || !is_layer) {
+          if (!input.Skip(size)) return false;
+          break;
+        }
+        const CodedInputStream::Limit limit = input.PushLimit(size);
+        if (!CountMessages(input, false, count)) return false;
+        input.PopLimit(limit);
+        break;
+      }
+      default:
+        return false;
+    }
+  }
+  return true;
+}
 
 std::vector<int64_t> ShapeOf(const CaffeBlob& blob) {
   if (blob.has_shape()) return {blob.shape().dim().begin(), blob.shape().dim().end()};
@@ -95,8 +141,17 @@ absl::StatusOr<WeightFile> ParseCaffeModel(absl::string_view bytes, const std::s
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": has ", bytes.size(), " bytes; Caffe's files have less than 2 GiB"));
   }
+  const int size = static_cast<int>(bytes.size());
+  CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()), size);
+  int64_t messages = 0;
+  bool parsed = CountMessages(input, true, messages);
+  if (messages > kMaxMessages) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": has ", messages, " layers and blobs, more than any Caffe model"));
+  }
   CaffeNet net;
-  if (!net.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  parsed = parsed && net.ParseFromArray(bytes.data(), size);
+  if (!parsed) {
     return absl::DataLossError(absl::StrCat(
         path, ": is no Caffe model, or cut off or corrupt within its ", bytes.size(), " bytes"));
   }

@@ -15,8 +15,8 @@ namespace ssd {
 // metadata["net"] is the net's name. Layers without blobs are left out.
 //
 // \error naming the file and the blob: NotFound, PermissionDenied; InvalidArgument for a file that
-// has no layers, or 2 GiB and more; DataLoss when it is cut off or corrupt, a blob's shape is not
-// that of its data, or two layers of one name have blobs.
+// has no layers, more than 100,000 layers and blobs, or 2 GiB and more; DataLoss when it is cut off
+// or corrupt, a blob's shape is not that of its data, or two layers of one name have blobs.
 absl::StatusOr<WeightFile> ReadCaffeModel(const std::string& path);
 
 // As ReadCaffeModel, of the file's bytes; `path` names them in errors.

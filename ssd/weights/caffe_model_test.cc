@@ -154,6 +154,25 @@ TEST(HostileCaffeModelTest, OtherFilesAreErrors) {
       << twice;
 }
 
+// An empty message has two bytes in the file, and some hundreds in memory.
+TEST(HostileCaffeModelTest, SmallFilesDoNotBecomeLarge) {
+  std::string blobs;
+  for (int i = 0; i < 100'000; ++i) blobs += Bytes(kLayerBlobs, "");
+  std::string layers;
+  for (int i = 0; i < 100'001; ++i) layers += Bytes(kLayer, "");
+  std::string old_layers;
+  for (int i = 0; i < 100'001; ++i) old_layers += Bytes(kLayers, "");
+  for (const std::string& bytes : {Bytes(kLayer, blobs), layers, old_layers}) {
+    const absl::Status status = ParseCaffeModel(bytes, "small.caffemodel").status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_NE(status.message().find("has 100001 layers and blobs"), absl::string_view::npos)
+        << status;
+  }
+  // Groups, which nothing of Caffe's has, are not looked into: start and end of group 9.
+  const absl::Status group = ParseCaffeModel("\x4b\x4c", "group.caffemodel").status();
+  EXPECT_EQ(group.code(), absl::StatusCode::kDataLoss) << group;
+}
+
 // The hand-written bytes are what our own messages are on the wire, too.
 TEST(CaffeModelTest, OurMessagesHaveCaffesNumbers) {
   CaffeNet net;

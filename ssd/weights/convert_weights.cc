@@ -10,12 +10,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/weights/element_type.h"
+#include "ssd/tensor_files/element_type.h"
+#include "ssd/tensor_files/named_tensors.h"
+#include "ssd/tensor_files/safetensors.h"
 #include "ssd/weights/name_rules.h"
 #include "ssd/weights/read_weights.h"
-#include "ssd/weights/safetensors.h"
 #include "ssd/weights/sources/source.h"
-#include "ssd/weights/torch_file.h"
+#include "ssd/weights/torch_file_writer.h"
 
 namespace ssd {
 namespace {
@@ -138,7 +139,7 @@ absl::StatusOr<Conversion> ConvertWeights(const ConversionOptions& options) {
   std::string note = InputNote(trained, *source);
   if (!note.empty()) conversion.notes.push_back(std::move(note));
 
-  WeightFile output;
+  NamedTensors output;
   output.metadata["format"] = "pt";  // as safetensors' own writer says for PyTorch
   for (TranslatedTensor& tensor : tensors) {
     const ElementType* const type = FindElementType(tensor.tensor.scalar_type());

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "ssd/core/glob.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/model/multibox_head.h"
@@ -26,6 +27,9 @@ namespace {
 
 constexpr char kBackbone[] = "backbone.";
 constexpr char kBackground[] = "background";
+constexpr char kBoxCodes[] = "head.box_codes.";
+constexpr char kClassLogits[] = "head.class_logits.";
+constexpr int64_t kCodesPerBox = 4;
 constexpr size_t kMaxProblemsShown = 5;
 
 std::string ShapeText(at::IntArrayRef shape) {
@@ -35,16 +39,17 @@ std::string ShapeText(at::IntArrayRef shape) {
 template <typename Patterns>
 bool MatchesAny(const Patterns& patterns, absl::string_view name) {
   return std::any_of(patterns.begin(), patterns.end(),
-                     [name](const auto& pattern) { return MatchesPattern(pattern, name); });
+                     [name](const auto& pattern) { return MatchesGlob(pattern, name); });
 }
 
 // Counters of norms' running averages, which files before 2018 lack and frozen norms have not.
 bool IsCounter(absl::string_view name) { return absl::EndsWith(name, ".num_batches_tracked"); }
 
-// The level whose class logits a weight makes, counted from 0; nullopt for any other weight. Of a
-// separable head that is the convolution behind the depthwise one.
-std::optional<size_t> LevelOfLogits(absl::string_view name) {
-  if (!absl::ConsumePrefix(&name, "head.class_logits.")) return std::nullopt;
+// The level whose predictions a weight of `convolutions` (kClassLogits, kBoxCodes) makes, counted
+// from 0; nullopt for any other weight. Of a separable head that is the convolution behind the
+// depthwise one.
+std::optional<size_t> LevelOf(absl::string_view name, absl::string_view convolutions) {
+  if (!absl::ConsumePrefix(&name, convolutions)) return std::nullopt;
   const size_t dot = name.find('.');
   size_t level = 0;
   if (dot == absl::string_view::npos || !absl::SimpleAtoi(name.substr(0, dot), &level)) {
@@ -224,6 +229,7 @@ class Loader {
     SSD_ASSIGN_OR_RETURN(const std::vector<TranslatedTensor> tensors,
                          Translate(*source, file, options_.path()));
     CollectDestinations();
+    CountAnchors(tensors);
     for (const TranslatedTensor& tensor : tensors) {
       SSD_RETURN_IF_ERROR(Place(tensor, *source, file.labels));
     }
@@ -236,6 +242,9 @@ class Loader {
     }
     SSD_RETURN_IF_ERROR(Judge());
     Copy();
+    if (!options_.class_row().empty() && !rows_chosen_) {
+      report_.notes.push_back("class_row has no effect: no class logits of the file are loaded");
+    }
     const std::optional<TrainedInput>& trained = file.input ? file.input : source->input;
     const std::optional<TrainedInput> fed = InputOf(detector_.config().input());
     if (trained && fed && !AreAlike(*trained, *fed)) {
@@ -257,6 +266,27 @@ class Loader {
       add(parameter.key(), parameter.value());
     }
     for (const auto& buffer : detector_.named_buffers()) add(buffer.key(), buffer.value());
+  }
+
+  // Boxes a cell of the file's levels, which the convolutions of the box codes tell.
+  void CountAnchors(const std::vector<TranslatedTensor>& tensors) {
+    for (const TranslatedTensor& tensor : tensors) {
+      const std::optional<size_t> level = LevelOf(tensor.name.value_or(""), kBoxCodes);
+      if (level && tensor.tensor.dim() > 0) {
+        file_anchors_[*level] = tensor.tensor.size(0) / kCodesPerBox;
+      }
+    }
+  }
+
+  // What is to be said when the file has another number of boxes a cell of the level than the
+  // detector, so that its logits are those of other boxes; "" otherwise.
+  std::string OtherAnchors(size_t level) const {
+    const auto found = file_anchors_.find(level);
+    if (found == file_anchors_.end() || level >= detector_.anchors_per_cell().size()) return "";
+    const int64_t anchors = detector_.anchors_per_cell()[level];
+    if (found->second == anchors) return "";
+    return absl::StrCat(": the file has ", found->second, " boxes a cell of level ", level,
+                        ", the detector ", anchors);
   }
 
   // Finds out where a weight of the file goes.
@@ -295,16 +325,19 @@ class Loader {
                                        c10::toString(current.scalar_type())));
       return absl::OkStatus();
     }
-    const std::optional<size_t> level = LevelOfLogits(name);
-    if (level) SSD_RETURN_IF_ERROR(ChooseRows(*level, current, file_labels, values));
-    if (values.sizes() != current.sizes()) {
+    const std::optional<size_t> level = LevelOf(name, kClassLogits);
+    const std::string other_anchors = level ? OtherAnchors(*level) : "";
+    const bool may_choose = level && other_anchors.empty();
+    if (may_choose) SSD_RETURN_IF_ERROR(ChooseRows(*level, current, file_labels, values));
+    // With other boxes equal shapes are chance: 4 boxes of 21 classes, 6 of 14.
+    if (values.sizes() != current.sizes() || !other_anchors.empty()) {
       std::string mismatch =
           absl::StrCat("'", name, "' has shape ", ShapeText(tensor.tensor.sizes()),
-                       ", the detector's has ", ShapeText(current.sizes()));
+                       ", the detector's has ", ShapeText(current.sizes()), other_anchors);
       if (!MatchesAny(options_.allow_mismatched(), name) &&
           !MatchesAny(options_.allow_mismatched(), tensor.file_name)) {
         problems_.push_back(absl::StrCat(
-            mismatch, level ? " (class_row, allow_mismatched)" : " (allow_mismatched)"));
+            mismatch, may_choose ? " (class_row, allow_mismatched)" : " (allow_mismatched)"));
       }
       report_.mismatched.push_back(std::move(mismatch));
       return absl::OkStatus();
@@ -329,7 +362,9 @@ class Loader {
     RowChoice choice(options_, file_labels, labels_, logits);
     SSD_ASSIGN_OR_RETURN(const std::optional<std::vector<int64_t>> chosen,
                          choice.Choose(values.size(0) / anchors, report_.notes));
-    if (chosen) values = WithRows(current, values, anchors, *chosen);
+    if (!chosen) return absl::OkStatus();
+    values = WithRows(current, values, anchors, *chosen);
+    rows_chosen_ = true;
     return absl::OkStatus();
   }
 
@@ -356,6 +391,8 @@ class Loader {
   const LabelMap& labels_;
   SsdDetector& detector_;
   std::map<std::string, Tensor> destinations_;
+  std::map<size_t, int64_t> file_anchors_;  // by level
+  bool rows_chosen_ = false;
   std::set<std::string> placed_;                   // that the file has
   std::vector<std::pair<Tensor, Tensor>> copies_;  // to, from
   std::vector<std::string> problems_;
@@ -377,8 +414,8 @@ std::string LoadReport::Summary() const {
                       "; missing: ", named(missing), "; mismatched: ", named(mismatched));
 }
 
-absl::StatusOr<LoadReport> LoadForeignWeights(const WeightsOptions& options, const LabelMap& labels,
-                                              SsdDetector& detector) {
+absl::StatusOr<LoadReport> LoadWeights(const WeightsOptions& options, const LabelMap& labels,
+                                       SsdDetector& detector) {
   CHECK_EQ(labels.num_classes(), detector.num_classes());
   return Loader(options, labels, detector).Run();
 }

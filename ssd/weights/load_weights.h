@@ -28,16 +28,17 @@ struct LoadReport {
   std::string Summary() const;
 };
 
-// Starts a detector from the weights of a file that may be another project's, or of this program's
-// for other classes or another network (a model file's own detector: LoadModel). `labels` are the
-// detector's classes. Types, device and layout of the detector's weights stay.
+// Copies the weights of a file, this program's or another project's, into a detector, which may
+// have other classes than the file or be another network in part. (The detector that a model file
+// describes: LoadModel, ssd/model/model_file.h.) `labels` are the detector's classes. Types, device
+// and layout of the detector's weights stay.
 //
 // \error as ReadWeights; InvalidArgument naming the file when no source is known for its names, or
 // weights are missing, unused or of another shape without a pattern that permits it, and naming the
 // field for a class_row without a label or a class. The detector is unchanged after an error.
 // Precondition: as many labels as the detector has classes.
-absl::StatusOr<LoadReport> LoadForeignWeights(const WeightsOptions& options, const LabelMap& labels,
-                                              SsdDetector& detector);
+absl::StatusOr<LoadReport> LoadWeights(const WeightsOptions& options, const LabelMap& labels,
+                                       SsdDetector& detector);
 
 }  // namespace ssd
 

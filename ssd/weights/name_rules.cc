@@ -72,28 +72,4 @@ std::optional<std::string> RenameBack(absl::Span<const NameRule> rules, absl::st
   return std::nullopt;
 }
 
-bool MatchesPattern(absl::string_view pattern, absl::string_view name) {
-  size_t p = 0;
-  size_t n = 0;
-  // Where to go on when what follows the last * does not fit: one character further.
-  size_t star = absl::string_view::npos;
-  size_t after_star = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      after_star = n;
-    } else if (p < pattern.size() && pattern[p] == name[n]) {
-      ++p;
-      ++n;
-    } else if (star != absl::string_view::npos) {
-      p = star + 1;
-      n = ++after_star;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 }  // namespace ssd

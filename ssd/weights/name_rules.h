@@ -23,9 +23,6 @@ std::optional<std::string> Rename(absl::Span<const NameRule> rules, absl::string
 // The other way round: by the first rule whose `to` it is.
 std::optional<std::string> RenameBack(absl::Span<const NameRule> rules, absl::string_view name);
 
-// Whether `name` is `pattern`, in which every * stands for any text and nothing else is special.
-bool MatchesPattern(absl::string_view pattern, absl::string_view name);
-
 }  // namespace ssd
 
 #endif  // SSD_WEIGHTS_NAME_RULES_H_

@@ -32,24 +32,5 @@ TEST(NameRulesTest, RenamesByTheFirstRuleThatFits) {
   EXPECT_EQ(RenameBack(rules, ""), std::nullopt) << "what is left out has no way back";
 }
 
-TEST(MatchesPatternTest, StarsStandForAnyText) {
-  EXPECT_TRUE(MatchesPattern("head.*", "head.box_codes.0.bias"));
-  EXPECT_TRUE(MatchesPattern("*.bias", "head.box_codes.0.bias"));
-  EXPECT_TRUE(MatchesPattern("*", ""));
-  EXPECT_TRUE(MatchesPattern("**", "x"));
-  EXPECT_TRUE(MatchesPattern("", ""));
-  EXPECT_TRUE(MatchesPattern("a*b*c", "a-b-b-c"));
-  EXPECT_TRUE(MatchesPattern("*aab", "aaaab"));
-  EXPECT_FALSE(MatchesPattern("head", "head.bias"));
-  EXPECT_FALSE(MatchesPattern("head.*", "xhead.bias"));
-  EXPECT_FALSE(MatchesPattern("a*b*c", "a-b-c-d"));
-  EXPECT_FALSE(MatchesPattern("", "x"));
-  // Nothing else is special.
-  EXPECT_FALSE(MatchesPattern("head.?", "head.x"));
-  EXPECT_TRUE(MatchesPattern("a.[0]#", "a.[0]#"));
-  // Quick where a naive one would try every way to split.
-  EXPECT_FALSE(MatchesPattern("*a*a*a*a*a*a*a*a*a*b", std::string(5000, 'a')));
-}
-
 }  // namespace
 }  // namespace ssd

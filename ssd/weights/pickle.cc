@@ -1,14 +1,18 @@
 #include "ssd/weights/pickle.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/weights/little_endian.h"
+#include "ssd/tensor_files/little_endian.h"
+#include "ssd/weights/pickle_functions.h"
 
 namespace ssd {
 namespace {
@@ -22,6 +26,7 @@ enum Opcode : unsigned char {
   kPop = '0',
   kPopMark = '1',
   kDup = '2',
+  kInt = 'I',
   kBinInt = 'J',
   kBinInt1 = 'K',
   kBinInt2 = 'M',
@@ -42,6 +47,7 @@ enum Opcode : unsigned char {
   kBinPut = 'q',
   kLongBinPut = 'r',
   kSetItem = 's',
+  kObj = 'o',
   kTuple = 't',
   kSetItems = 'u',
   kEmptyDict = '}',
@@ -72,91 +78,11 @@ enum Opcode : unsigned char {
   kByteArray8 = 0x96,
 };
 
-// What a call of a known function yields.
-enum class Result {
-  kDict,      // of its argument's items, if any
-  kList,      // of its argument's elements, if any
-  kTuple,     // likewise
-  kSet,       // likewise
-  kArgument,  // its first argument
-  kObject,    // a record of the call
-};
-
-struct KnownFunction {
-  const char* module;
-  const char* name;
-  Result result;
-};
-
-// What the files of PyTorch, NumPy and plain Python values call. All of it makes values: nothing
-// here could do harm in Python either.
-constexpr KnownFunction kKnownFunctions[] = {
-    {"collections", "OrderedDict", Result::kDict},
-    {"collections", "defaultdict", Result::kDict},
-    {"collections", "Counter", Result::kDict},
-    {"builtins", "dict", Result::kDict},
-    {"builtins", "list", Result::kList},
-    {"builtins", "tuple", Result::kTuple},
-    {"builtins", "set", Result::kSet},
-    {"builtins", "frozenset", Result::kSet},
-    {"builtins", "bytearray", Result::kObject},
-    {"builtins", "complex", Result::kObject},
-    {"builtins", "range", Result::kObject},
-    {"builtins", "slice", Result::kObject},
-    {"torch", "Size", Result::kTuple},
-    {"torch", "device", Result::kObject},
-    {"torch._utils", "_rebuild_tensor", Result::kObject},
-    {"torch._utils", "_rebuild_tensor_v2", Result::kObject},
-    {"torch._utils", "_rebuild_tensor_v3", Result::kObject},
-    {"torch._utils", "_rebuild_parameter", Result::kObject},
-    {"torch._utils", "_rebuild_parameter_with_state", Result::kObject},
-    {"torch._utils", "_rebuild_sparse_tensor", Result::kObject},
-    {"torch._utils", "_rebuild_sparse_csr_tensor", Result::kObject},
-    {"torch._utils", "_rebuild_nested_tensor", Result::kObject},
-    {"torch._utils", "_rebuild_qtensor", Result::kObject},
-    {"torch._utils", "_rebuild_meta_tensor_no_storage", Result::kObject},
-    {"torch._utils", "_rebuild_device_tensor_from_numpy", Result::kObject},
-    {"torch._utils", "_rebuild_device_tensor_from_cpu_tensor", Result::kObject},
-    {"torch._utils", "_rebuild_wrapper_subclass", Result::kObject},
-    {"torch._tensor", "_rebuild_from_type_v2", Result::kObject},
-    {"torch.storage", "_load_from_bytes", Result::kObject},
-    {"torch.serialization", "_get_layout", Result::kObject},
-    // TorchScript's lists and dicts, with the type of their elements.
-    {"torch.jit._pickle", "restore_type_tag", Result::kArgument},
-    {"torch.jit._pickle", "build_intlist", Result::kArgument},
-    {"torch.jit._pickle", "build_doublelist", Result::kArgument},
-    {"torch.jit._pickle", "build_boollist", Result::kArgument},
-    {"torch.jit._pickle", "build_tensorlist", Result::kArgument},
-    // What protocol 2 makes of bytes and of objects with an __init__ of their own.
-    {"_codecs", "encode", Result::kObject},
-    {"copyreg", "_reconstructor", Result::kObject},
-    {"numpy", "dtype", Result::kObject},
-    {"numpy", "ndarray", Result::kObject},
-    {"numpy.core.multiarray", "scalar", Result::kObject},
-    {"numpy.core.multiarray", "_reconstruct", Result::kObject},
-    {"numpy._core.multiarray", "scalar", Result::kObject},
-    {"numpy._core.multiarray", "_reconstruct", Result::kObject},
-    {"pathlib", "Path", Result::kObject},
-    {"pathlib", "PosixPath", Result::kObject},
-    {"pathlib", "WindowsPath", Result::kObject},
-    {"datetime", "datetime", Result::kObject},
-    {"datetime", "timedelta", Result::kObject},
-};
-
-// Python 2's names of modules, as protocol 2 writes them for Python 3 too.
-absl::string_view ModernModule(absl::string_view module) {
-  if (module == "__builtin__") return "builtins";
-  if (module == "copy_reg") return "copyreg";
-  return module;
-}
-
-const KnownFunction* FindFunction(const Value& value) {
-  if (value.kind != Value::kGlobal) return nullptr;
-  const absl::string_view module = ModernModule(value.text);
-  for (const KnownFunction& function : kKnownFunctions) {
-    if (module == function.module && value.name == function.name) return &function;
-  }
-  return nullptr;
+// What may be called, or be an object's class: a name, what PyTorch's old files keep outside the
+// pickle (classes of modules), or what another call would return.
+bool IsCallable(const Value& value) {
+  return value.kind == Value::kGlobal || value.kind == Value::kPersistent ||
+         value.kind == Value::kObject;
 }
 
 bool IsSequence(const Value& value) {
@@ -186,7 +112,9 @@ class Unpickler {
       absl::string_view opcode;
       SSD_RETURN_IF_ERROR(Take(1, opcode));
       SSD_RETURN_IF_ERROR(Execute(static_cast<unsigned char>(opcode[0])));
-      if (pickle_.values_.size() > Pickle::kMaxValues || copied_ > Pickle::kMaxValues) {
+      const size_t most =
+          std::max({pickle_.values_.size(), copied_, memo_.size(), stack_.size(), marks_.size()});
+      if (most > Pickle::kMaxValues) {
         return Refuse(absl::StrCat("the pickle has more than ", Pickle::kMaxValues,
                                    " values, which is no file of weights"));
       }
@@ -340,6 +268,8 @@ class Unpickler {
         return PushInteger(Value::kBool, 1);
       case kNewFalse:
         return PushInteger(Value::kBool, 0);
+      case kInt:
+        return TextInteger();
       case kBinInt:
         return SignedInteger();
       case kBinInt1:
@@ -419,6 +349,8 @@ class Unpickler {
         return StackGlobal();
       case kReduce:
         return Reduce();
+      case kObj:
+        return OldObject();
       case kNewObj:
         return NewObject(false);
       case kNewObjEx:
@@ -438,6 +370,15 @@ class Unpickler {
     SSD_RETURN_IF_ERROR(TakeNumber(1, version));
     if (version >= 2 && version <= 5) return absl::OkStatus();
     return Refuse(absl::StrCat("pickle protocol ", version, "; 2 to 5 are read"));
+  }
+
+  // What Python 2 writes for an integer beyond 32 bits.
+  absl::Status TextInteger() {
+    absl::string_view line;
+    SSD_RETURN_IF_ERROR(TakeLine(line));
+    int64_t number = 0;
+    if (!absl::SimpleAtoi(line, &number)) return Corrupt("a number without digits");
+    return PushInteger(Value::kInteger, number);
   }
 
   absl::Status UnsignedInteger(size_t width) {
@@ -504,8 +445,15 @@ class Unpickler {
     SSD_RETURN_IF_ERROR(PopItems(1, !single, elements));
     Value* container = nullptr;
     SSD_RETURN_IF_ERROR(Top(container));
-    // The elements of an object that is also a list are of no interest to anyone here.
-    if (container->kind == Value::kObject) return absl::OkStatus();
+    if (container->kind == Value::kObject) {
+      for (Value* const element : elements) {
+        Value& key = New(Value::kInteger);
+        key.integer = static_cast<int64_t>(container->items.size() / 2);
+        container->items.push_back(&key);
+        container->items.push_back(element);
+      }
+      return absl::OkStatus();
+    }
     if (container->kind != kind) return Corrupt("elements for what is no list or set");
     container->items.insert(container->items.end(), elements.begin(), elements.end());
     return absl::OkStatus();
@@ -585,11 +533,18 @@ class Unpickler {
     if (with_keywords) SSD_RETURN_IF_ERROR(Pop(keywords));
     SSD_RETURN_IF_ERROR(Pop(arguments));
     SSD_RETURN_IF_ERROR(Pop(type));
-    // PyTorch's old files name classes of modules from outside the pickle.
-    if (type->kind != Value::kGlobal && type->kind != Value::kPersistent) {
-      return Corrupt("an object of what is no class");
-    }
+    if (!IsCallable(*type)) return Corrupt("an object of what is no class");
     return Push(NewRecord(type, arguments));
+  }
+
+  // Of Python 2's old kind of classes: class and arguments stand above the mark.
+  absl::Status OldObject() {
+    std::vector<Value*> values;
+    SSD_RETURN_IF_ERROR(PopMark(values));
+    if (values.empty() || !IsCallable(*values[0])) return Corrupt("an object of what is no class");
+    Value& arguments = New(Value::kTuple);
+    arguments.items.assign(values.begin() + 1, values.end());
+    return Push(NewRecord(values[0], &arguments));
   }
 
   absl::Status Reduce() {
@@ -597,28 +552,27 @@ class Unpickler {
     Value* callable = nullptr;
     SSD_RETURN_IF_ERROR(Pop(arguments));
     SSD_RETURN_IF_ERROR(Pop(callable));
+    if (!IsCallable(*callable)) return Corrupt("a call of what is no function");
     if (arguments->kind != Value::kTuple) return Corrupt("a call without arguments");
-    const KnownFunction* const function = FindFunction(*callable);
-    if (function == nullptr) {
-      return Refuse(absl::StrCat("the pickle calls ", GlobalName(*callable),
-                                 ", which no file of weights needs; nothing is called here"));
+    const PickleResult result = ResultOf(*callable);
+    const bool has_argument = !arguments->items.empty();
+    if (result == PickleResult::kArgument) {
+      return has_argument ? Push(*arguments->items[0]) : Corrupt("a call without arguments");
     }
-    switch (function->result) {
-      case Result::kObject:
-        return Push(NewRecord(callable, arguments));
-      case Result::kArgument:
-        if (arguments->items.empty()) return Corrupt("a call without arguments");
-        return Push(*arguments->items[0]);
-      case Result::kDict:
+    // A container of what another call would return: its elements are unknown.
+    const bool is_unknown = has_argument && arguments->items[0]->kind == Value::kObject;
+    switch (is_unknown ? PickleResult::kUnknown : result) {
+      case PickleResult::kDict:
         return PushDict(arguments->items);
-      case Result::kList:
+      case PickleResult::kList:
         return PushElements(Value::kList, arguments->items);
-      case Result::kTuple:
+      case PickleResult::kTuple:
         return PushElements(Value::kTuple, arguments->items);
-      case Result::kSet:
+      case PickleResult::kSet:
         return PushElements(Value::kSet, arguments->items);
+      default:
+        return Push(NewRecord(callable, arguments));
     }
-    return Corrupt("a call");
   }
 
   absl::Status PushElements(Value::Kind kind, const std::vector<Value*>& arguments) {
@@ -636,7 +590,7 @@ class Unpickler {
     Value& value = New(Value::kDict);
     if (arguments.empty()) return Push(value);
     const Value& source = *arguments[0];
-    if (source.kind == Value::kGlobal || source.kind == Value::kNone) return Push(value);
+    if (IsCallable(source) || source.kind == Value::kNone) return Push(value);
     copied_ += source.items.size();
     if (source.kind == Value::kDict) {
       value.items = source.items;
@@ -689,29 +643,6 @@ absl::StatusOr<Pickle> Pickle::Parse(absl::string_view file, const std::string& 
   Pickle pickle;
   SSD_RETURN_IF_ERROR(Unpickler(file, path, begin, pickle).Run());
   return pickle;
-}
-
-bool IsGlobal(const PickleValue& value, absl::string_view module, absl::string_view name) {
-  return value.kind == PickleValue::kGlobal && value.text == module && value.name == name;
-}
-
-std::string GlobalName(const PickleValue& value) {
-  if (value.kind != PickleValue::kGlobal) return "something";
-  // A hostile name may be as long as the file.
-  constexpr size_t kShown = 100;
-  return absl::StrCat(value.text.substr(0, kShown), ".", value.name.substr(0, kShown));
-}
-
-const PickleValue* FindItem(const PickleValue& value, absl::string_view key) {
-  if (value.kind != PickleValue::kDict && value.kind != PickleValue::kObject) return nullptr;
-  // As in Python, the last of equal keys counts.
-  for (size_t i = value.items.size() / 2; i-- > 0;) {
-    const PickleValue& candidate = *value.items[2 * i];
-    if (candidate.kind == PickleValue::kString && candidate.text == key) {
-      return value.items[2 * i + 1];
-    }
-  }
-  return nullptr;
 }
 
 }  // namespace ssd

@@ -13,9 +13,9 @@
 #include "ssd/core/text_proto.h"
 #include "ssd/model/model_file.pb.h"
 #include "ssd/model/tensor_archive.h"
+#include "ssd/tensor_files/mapped_file.h"
+#include "ssd/tensor_files/safetensors.h"
 #include "ssd/weights/caffe_model.h"
-#include "ssd/weights/mapped_file.h"
-#include "ssd/weights/safetensors.h"
 #include "ssd/weights/torch_file.h"
 #include "ssd/weights/zip_archive.h"
 
@@ -89,7 +89,11 @@ std::optional<TrainedInput> InputOf(const InputConfig& config) {
 absl::StatusOr<WeightFile> ReadWeights(const std::string& path) {
   SSD_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   // First: the size of its header may look like another format's first bytes.
-  if (LooksLikeSafetensors(file.bytes())) return ParseSafetensors(file.bytes(), path);
+  if (LooksLikeSafetensors(file.bytes())) {
+    WeightFile weights;
+    SSD_ASSIGN_OR_RETURN(static_cast<NamedTensors&>(weights), ParseSafetensors(file.bytes(), path));
+    return weights;
+  }
   if (absl::StartsWith(file.bytes(), "PK")) {
     SSD_ASSIGN_OR_RETURN(const ZipArchive archive, ZipArchive::Open(file.bytes(), path));
     if (!HasEntry(archive, kPickle) && HasEntry(archive, kIndex)) return ReadOwn(path);

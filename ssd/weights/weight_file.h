@@ -2,14 +2,11 @@
 #define SSD_WEIGHTS_WEIGHT_FILE_H_
 
 #include <array>
-#include <map>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-#include "ssd/core/types.h"
+#include "ssd/tensor_files/named_tensors.h"
 
 namespace ssd {
 
@@ -21,25 +18,13 @@ struct TrainedInput {
   std::array<double, 3> deviation = {};
 };
 
-// What a file of weights holds, whichever program wrote it.
-struct WeightFile {
-  // In the file's order, every name once. On the CPU; may share memory, and need not be contiguous.
-  std::vector<std::pair<std::string, Tensor>> tensors;
-  // What the file says beside them: safetensors' metadata, a checkpoint's numbers and texts (up to
-  // a MiB).
-  std::map<std::string, std::string> metadata;
+// What a file of weights holds, whichever program wrote it; metadata is safetensors', or a
+// checkpoint's numbers and texts (up to a MiB).
+struct WeightFile : NamedTensors {
   // The classes' names, label 1 first; empty when the file does not tell them.
   std::vector<std::string> labels;
   // Unset when the file does not tell it.
   std::optional<TrainedInput> input;
-
-  // Null where there is none.
-  const Tensor* Find(absl::string_view name) const {
-    for (const auto& [candidate, tensor] : tensors) {
-      if (candidate == name) return &tensor;
-    }
-    return nullptr;
-  }
 };
 
 }  // namespace ssd

@@ -9,7 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/weights/little_endian.h"
+#include "ssd/tensor_files/little_endian.h"
 
 namespace ssd {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "ssd/weights/little_endian.h"
+#include "ssd/tensor_files/little_endian.h"
 
 namespace ssd {
 namespace {

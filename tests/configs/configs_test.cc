@@ -1,7 +1,9 @@
-// Every experiment and sweep that is shipped loads, builds and takes a training step.
+// Every experiment and sweep that is shipped loads, builds and takes a training step; presets are
+// what docs/presets.md says.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <rapidjson/document.h>
 
 #include <algorithm>
 #include <cctype>
@@ -12,9 +14,18 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "experiments/load_experiment.h"
 #include "experiments/load_sweep.h"
+#include "experiments/run_description.h"
 #include "ssd/core/file.h"
+#include "ssd/model/model_summary.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
@@ -49,34 +60,74 @@ std::string TestName(const testing::TestParamInfo<std::string>& info) {
 struct Published {
   int64_t num_classes;
   int64_t anchors;
-  const char* golden;  // the entry of arch.json that has its parameters, or null
+  const char* golden;              // the entry of arch.json that has its parameters, or null
+  const char* giga_multiply_adds;  // with torchvision's weights, or null
 };
 
 const std::map<std::string, Published>& PublishedNetworks() {
   static const auto* const networks = new std::map<std::string, Published>{
-      {"experiments/coco/ssd300_vgg16.textproto", {90, 8732, "torchvision_ssd300_vgg16_91"}},
+      {"experiments/coco/ssd300_vgg16.textproto",
+       {90, 8732, "torchvision_ssd300_vgg16_91", nullptr}},
       {"experiments/coco/ssd300_vgg16_torchvision.textproto",
-       {90, 8732, "torchvision_ssd300_vgg16_91"}},
-      {"experiments/voc/ssd300_vgg16.textproto", {20, 8732, "amdegroot_ssd300_21"}},
-      {"experiments/coco/ssd512_vgg16.textproto", {80, 24564, nullptr}},
-      {"experiments/voc/ssd512_vgg16.textproto", {20, 24564, nullptr}},
-      {"experiments/coco/ssd300_resnet18.textproto", {80, 8732, nullptr}},
+       {90, 8732, "torchvision_ssd300_vgg16_91", "34.858"}},
+      {"experiments/voc/ssd300_vgg16.textproto", {20, 8732, "amdegroot_ssd300_21", nullptr}},
+      {"experiments/coco/ssd512_vgg16.textproto", {80, 24564, nullptr, nullptr}},
+      {"experiments/voc/ssd512_vgg16.textproto", {20, 24564, nullptr, nullptr}},
       {"experiments/coco/ssd300_resnet50_nvidia.textproto",
-       {80, 8732, "nvidia_ssd300_resnet50_81"}},
+       {80, 8732, "nvidia_ssd300_resnet50_81", nullptr}},
+      {"experiments/coco/ssd300_mobilenet_v2.textproto", {90, 1917, nullptr, nullptr}},
       {"experiments/coco/ssdlite320_mobilenet_v3.textproto",
-       {90, 3234, "torchvision_ssdlite320_91_reduced_tail"}},
+       {90, 3234, "torchvision_ssdlite320_91_reduced_tail", "0.583"}},
   };
   return *networks;
 }
+
+std::string Giga(double count) { return absl::StrFormat("%.3f", count / 1e9); }
 
 void ExpectPublished(const ModelConfig& model, const Published& published) {
   const auto detector = SsdDetector::Create(model, published.num_classes);
   ASSERT_TRUE(detector.ok()) << detector.status();
   EXPECT_EQ((*detector)->anchors().boxes.size(0), published.anchors);
-  if (published.golden == nullptr) return;
-  int64_t parameters = 0;
-  for (const Tensor& parameter : (*detector)->parameters()) parameters += parameter.numel();
-  EXPECT_EQ(parameters, golden::File("arch.json")[published.golden]["params"].GetInt64());
+  if (published.golden != nullptr) {
+    int64_t parameters = 0;
+    for (const Tensor& parameter : (*detector)->parameters()) parameters += parameter.numel();
+    EXPECT_EQ(parameters, golden::File("arch.json")[published.golden]["params"].GetInt64());
+  }
+  if (published.giga_multiply_adds != nullptr) {
+    EXPECT_EQ(Giga(static_cast<double>(SummarizeModel(**detector).multiply_adds)),
+              published.giga_multiply_adds);
+  }
+}
+
+// The last four columns of docs/presets.md, "classes | anchors | parameters | GFLOPs", by file.
+const std::map<std::string, std::string>& PresetsPage() {
+  static const auto* const rows = [] {
+    auto* const result = new std::map<std::string, std::string>;
+    const std::string page = *ReadFile("docs/presets.md");
+    for (absl::string_view line : absl::StrSplit(page, '\n')) {
+      if (!absl::ConsumePrefix(&line, "| `") || !absl::ConsumeSuffix(&line, " |")) continue;
+      const std::vector<std::string> cells = absl::StrSplit(line, " | ");
+      if (cells.size() != 8) {
+        ADD_FAILURE() << "want 8 cells: " << line;
+        continue;
+      }
+      const absl::string_view name = absl::StripSuffix(cells.front(), "`");
+      (*result)[absl::StrCat("experiments/", name, ".textproto")] =
+          absl::StrJoin(cells.begin() + 4, cells.end(), " | ");
+    }
+    return result;
+  }();
+  return *rows;
+}
+
+// What `describe --json` says, in the page's form. There are no data here.
+std::string Described(const Experiment& experiment) {
+  const absl::StatusOr<Description> description = DescribeExperiment(experiment);
+  if (!description.ok()) return description.status().ToString();
+  rapidjson::Document json;
+  json.Parse(description->json.c_str());
+  return absl::StrCat(json["num_classes"].GetInt64(), " | ", json["num_anchors"].GetInt64(), " | ",
+                      json["parameters"].GetInt64(), " | ", Giga(json["flops"].GetDouble()));
 }
 
 // The same network with few channels, so that a step takes a moment.
@@ -104,6 +155,10 @@ TEST_P(ShippedExperiment, LoadsBuildsAndTakesAStep) {
   const auto published = PublishedNetworks().find(GetParam());
   if (published != PublishedNetworks().end()) {
     ExpectPublished(experiment->model(), published->second);
+  }
+  const auto row = PresetsPage().find(GetParam());
+  if (row != PresetsPage().end()) {
+    EXPECT_EQ(Described(*experiment), row->second) << "docs/presets.md";
   }
   at::manual_seed(1);
   const auto detector = SsdDetector::Create(Narrow(experiment->model()), kClasses);
@@ -166,6 +221,15 @@ TEST(ShippedConfigs, SayWhatTheyAre) {
 TEST(ShippedConfigs, IncludeWhatIsPublished) {
   for (const auto& entry : PublishedNetworks()) {
     EXPECT_TRUE(std::filesystem::exists(entry.first)) << entry.first;
+  }
+  for (const auto& entry : PresetsPage()) {
+    EXPECT_TRUE(std::filesystem::exists(entry.first)) << entry.first << ", of docs/presets.md";
+  }
+  for (const std::string& path : Configs("Experiment")) {
+    const bool is_preset =
+        absl::StartsWith(path, "experiments/coco/") || absl::StartsWith(path, "experiments/voc/");
+    EXPECT_TRUE(!is_preset || PresetsPage().count(path) == 1)
+        << path << " has no row in docs/presets.md";
   }
 }
 

@@ -1,4 +1,5 @@
-// PyTorch's files, zip and older: ssd/weights/torch_file.h, with zip_archive.h and pickle.h.
+// PyTorch's files, zip and older: ssd/weights/torch_file.h. Most changes of a zip fail at its
+// checksums; torch_zip_fuzzer.cc is for what is behind them.
 
 #include <ATen/core/Tensor.h>
 

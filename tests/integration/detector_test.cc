@@ -8,13 +8,17 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
+#include <filesystem>
 #include <map>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
 #include <vector>
 
+#include "ssd/anchors/anchor_file.h"
+#include "ssd/core/boxes.h"
 #include "ssd/core/file.h"
+#include "ssd/core/logging.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/model/model_file.h"
 #include "ssd/model/model_summary.h"
@@ -109,9 +113,26 @@ TEST(SsdDetectorTest, AnchorsOfAnotherSizeKeepTheirPixels) {
     first += own->per_level[k];
     larger_first += larger->per_level[k];
   }
+  // Boxes that are clipped are cut at the border of the larger image: true sizes come first.
+  const auto clipped = MakeDetector(std::string(kTiny) +
+                                    " anchor_generator { ssd { clip: CORNERS min_scale: 0.5 } }")
+                           ->AnchorsAt({192, 192});
+  const auto whole =
+      MakeDetector(std::string(kTiny) + " anchor_generator { ssd { min_scale: 0.5 } }")
+          ->AnchorsAt({192, 192});
+  ASSERT_TRUE(clipped.ok() && whole.ok()) << clipped.status() << whole.status();
+  EXPECT_TRUE(at::allclose(CornersFromCenters(clipped->boxes),
+                           CornersFromCenters(whole->boxes).clamp(0, 1), 0, 1e-6));
+
   const Predictions predictions =
       detector->ForwardAnySize(at::randint(256, {2, 3, 192, 192}, at::kByte));
   EXPECT_EQ(predictions.box_codes.sizes(), at::IntArrayRef({2, larger->boxes.size(0), 4}));
+
+  // More than components can count.
+  const absl::Status many = detector->AnchorsAt({40000, 40000}).status();
+  EXPECT_EQ(many.code(), absl::StatusCode::kInvalidArgument) << many;
+  EXPECT_NE(many.message().find("an image of 40000x40000 are too many"), absl::string_view::npos)
+      << many;
 
   // Its last level would be smaller than a cell.
   const absl::Status status =
@@ -288,7 +309,7 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
             "model.num_levels: 7 is too large for this input: level 6 is 1x1 cells already; use at "
             "most 6, or a larger input");
   EXPECT_EQ(CreateError(std::string(kSmall) + " num_levels: 0"),
-            "model.num_levels: 0 must be at least 1");
+            "model.num_levels: 0 must be at least 1 and at most 64");
   EXPECT_EQ(CreateError(std::string(kSmall) + " input { width: -1 }"),
             "model.input.width: -1 must be in [1, 16384] pixels");
   EXPECT_EQ(CreateError(std::string(kSmall) + " input { std: [1, 0, 1] }"),
@@ -298,7 +319,7 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
   EXPECT_EQ(CreateError(std::string(kSmall) + " input { mean: [1, nan, 2] }"),
             "model.input.mean: nan must be finite");
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { kernel: 2 }"),
-            "model.head.kernel: 2 must be odd and > 0");
+            "model.head.kernel: 2 must be odd and in [1, 31]");
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { prior_probability: 0.01 }"),
             "model.head.prior_probability: 0.01 is of head.activation: SIGMOID only; set that or "
             "leave this out");
@@ -308,6 +329,27 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
             "model.head.norm_epsilon: 0 must be > 0");
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { norm_momentum: 2 }"),
             "model.head.norm_momentum: 2 must be in (0, 1]");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { kernel: 4097 }"),
+            "model.head.kernel: 4097 must be odd and in [1, 31]");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { norm_epsilon: 0.5 }"),
+            "model.head.norm_epsilon: 0.5 has no effect without model.head.separable: true; set "
+            "that, or leave this out");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { norm_epsilon: 1e-3 norm_momentum: 0.03 }"),
+            "")
+      << "resolved experiments write defaults out";
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { initial_standard_deviation: 0 }"),
+            "model.head.initial_standard_deviation: 0 must be > 0");
+  EXPECT_EQ(CreateError(std::string(kSmall) + " head { truncate_initial_weights: true }"),
+            "model.head.truncate_initial_weights: true has no effect without "
+            "model.head.initial_standard_deviation; set that, or leave this out");
+  EXPECT_EQ(CreateError("backbone { resnet { depth: 50 width: 4096 } }"),
+            "model.backbone.resnet.width: 4096 must be in [1, 512]");
+  EXPECT_EQ(CreateError("num_levels: 1 input { height: 16384 width: 16384 } backbone { tiny { "
+                        "width: 1 } } anchor_generator { fixed_size { level { min_size: [8, 9, 10, "
+                        "11] } } }"),
+            "model.anchor_generator: 16777216 boxes of 4 class logits each for an image of "
+            "16384x16384 are too many; at most 16777215 boxes and 4294967296 logits can be told "
+            "apart: use a smaller image, or fewer boxes a cell");
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { shared: true separable: true }"),
             "model.head.shared: true does not go with head.separable: true, whose norms differ by "
             "level; set one of them to false");
@@ -320,6 +362,36 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
   EXPECT_EQ(CreateError(std::string(kSmall) + " anchor_generator { ssd { min_scale: -1 } }")
                 .rfind("model.anchor_generator", 0),
             0);
+}
+
+// Collects the warnings of this program.
+class WarningCollector : public google::LogSink {
+ public:
+  WarningCollector() { google::AddLogSink(this); }
+  ~WarningCollector() override { google::RemoveLogSink(this); }
+  void send(google::LogSeverity severity, const char* /*path*/, const char* /*file*/, int /*line*/,
+            const google::LogMessageTime& /*time*/, const char* message, size_t size) override {
+    if (severity == google::GLOG_WARNING) text_.append(message, size);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+TEST(SsdDetectorTest, WarnsOfFrozenLayersWithoutWeights) {
+  const std::string frozen =
+      "num_levels: 3 input { height: 96 width: 128 } "
+      "backbone { resnet { depth: 18 width: 4 frozen_stages: 1 } } ";
+  const auto warning = [](const std::string& text) {
+    WarningCollector collector;
+    MakeDetector(text);
+    return collector.text();
+  };
+  EXPECT_NE(warning(frozen).find("frozen_stages: 1"), std::string::npos);
+  EXPECT_NE(warning(frozen).find("model.weights"), std::string::npos);
+  EXPECT_EQ(warning(frozen + "weights { path: \"resnet18.pth\" }"), "");
+  EXPECT_EQ(warning(kTiny), "");
 }
 
 std::string TestPath(const std::string& name) { return ::testing::TempDir() + "/" + name; }
@@ -363,12 +435,39 @@ TEST(ModelFileTest, GivesBackTheModel) {
   EXPECT_EQ(*ReadFile(path), *ReadFile(TestPath("again.pt")));
 }
 
+TEST(ModelFileTest, KeepsTheBoxesOfAFile) {
+  const Tensor boxes = MakeDetector(kTiny)->anchors().boxes;
+  const std::string file = TestPath("boxes.npy"), path = TestPath("boxes.pt");
+  ASSERT_TRUE(WriteAnchorFile(file, boxes).ok());
+  const std::string config = std::string(kTiny) + " anchor_generator { from_file { path: '" + file +
+                             "' per_cell: [4, 6, 6] } }";
+  ASSERT_TRUE(SaveModel(path, *MakeDetector(config), ThreeLabels(), "").ok());
+  std::filesystem::remove(file);
+  EXPECT_NE(CreateError(config).find("boxes.npy: cannot read"), std::string::npos);
+  const absl::StatusOr<SavedModel> loaded = LoadModel(path);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_TRUE(loaded->detector->anchors().boxes.equal(boxes));
+  EXPECT_TRUE(Detector::Load(path).ok());
+  // Written once more, it still has them.
+  ASSERT_TRUE(SaveModel(TestPath("boxes_again.pt"), *loaded->detector, loaded->labels, "").ok());
+  EXPECT_EQ(*ReadFile(path), *ReadFile(TestPath("boxes_again.pt")));
+
+  TensorArchiveWriter writer;
+  writer.AddText("model", config);
+  writer.AddText("labels", "classes { name: 'a' source_id: 1 }");
+  writer.AddTensor("anchors", at::zeros({4}));
+  ASSERT_TRUE(writer.Write(path).ok());
+  EXPECT_EQ(LoadModel(path).status().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST(ModelFileTest, WeightsThatDoNotFitAreNamedAndLeaveTheModelAlone) {
   const std::string path = SavedTiny("fit.pt");
   const auto wider = MakeDetector(
       "num_levels: 3 input { height: 96 width: 128 } backbone { resnet { depth: 18 width: 8 } }");
   const Tensor before = wider->parameters()[0].clone();
-  const absl::Status status = LoadWeights(path, *wider);
+  const absl::StatusOr<TensorArchiveReader> reader = TensorArchiveReader::Open(path);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const absl::Status status = LoadState(*reader, "model", *wider);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find(path), absl::string_view::npos) << status;
   EXPECT_NE(status.message().find("'model.backbone.conv1.weight' has shape [4, 3, 7, 7], the "
@@ -377,7 +476,7 @@ TEST(ModelFileTest, WeightsThatDoNotFitAreNamedAndLeaveTheModelAlone) {
       << status;
   EXPECT_TRUE(wider->parameters()[0].equal(before));
   const auto same = MakeDetector(kTiny);
-  EXPECT_TRUE(LoadWeights(path, *same).ok());
+  EXPECT_TRUE(LoadState(*reader, "model", *same).ok());
 }
 
 TEST(ModelFileTest, FilesThatHoldNoModelAreRefusedByName) {

@@ -20,11 +20,11 @@
 #include "ssd/core/text_proto.h"
 #include "ssd/model/model_file.h"
 #include "ssd/model/ssd_detector.h"
+#include "ssd/tensor_files/safetensors.h"
 #include "ssd/weights/convert_weights.h"
 #include "ssd/weights/read_weights.h"
-#include "ssd/weights/safetensors.h"
 #include "ssd/weights/sources/source.h"
-#include "ssd/weights/torch_file.h"
+#include "ssd/weights/torch_file_writer.h"
 #include "tests/golden/golden.h"
 
 namespace ssd {
@@ -99,7 +99,7 @@ absl::StatusOr<LoadReport> Load(const std::string& path, const std::string& opti
   const absl::Status status = ParseTextProto(options, "test", parsed);
   EXPECT_TRUE(status.ok()) << status;
   parsed.set_path(path);
-  return LoadForeignWeights(parsed, labels, detector);
+  return LoadWeights(parsed, labels, detector);
 }
 
 // The detector's weights under other names, as another project might have saved them.
@@ -271,6 +271,38 @@ TEST(LoadWeightsTest, ClassRowsAreTakenAsGiven) {
   EXPECT_THAT(error("class_row { label: 'tree' from: 'oak' }"), HasSubstr("'oak' is no class"));
 }
 
+// 4 boxes of 20 classes and the background are as many logits as 6 boxes of 13.
+TEST(LoadWeightsTest, LogitsOfOtherBoxesAreNotTakenForClasses) {
+  const auto saved = MakeDetector(kTiny, 20);
+  const std::string path = Saved(*saved, NumberedLabels(20), "boxes.pt");
+  const auto detector =
+      MakeDetector(absl::StrCat(kTiny,
+                                " anchor_generator { ssd { level { aspect_ratio: [2, 3] }"
+                                " level { aspect_ratio: [2, 3] } level { aspect_ratio: [2, 3] }"
+                                " level { aspect_ratio: [2, 3] } } }"),
+                   13, 77);
+  const std::map<std::string, Tensor> before = StateOf(*detector);
+  const std::string first = "head.class_logits.0.weight";
+  ASSERT_EQ(StateOf(*saved).at(first).sizes(), before.at(first).sizes());
+  const std::string row = "class_row { label: 'class 0' row: 5 }";
+  const std::string error(Load(path, row, NumberedLabels(13), *detector).status().message());
+  EXPECT_THAT(error, HasSubstr("the file has 4 boxes a cell of level 0, the detector 6 "
+                               "(allow_mismatched)"));
+  const absl::StatusOr<LoadReport> report = Load(
+      path, absl::StrCat(row, " allow_mismatched: 'head.*.0.*'"), NumberedLabels(13), *detector);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->mismatched.size(), 4u);
+  EXPECT_TRUE(StateOf(*detector).at(first).equal(before.at(first)));
+  const std::string second = "head.class_logits.1.weight";
+  EXPECT_TRUE(
+      Rows(*detector, second, 14).select(1, 1).equal(Rows(*saved, second, 21).select(1, 5)));
+
+  const absl::StatusOr<LoadReport> backbone =
+      Load(path, absl::StrCat(row, " part: BACKBONE"), NumberedLabels(13), *detector);
+  ASSERT_TRUE(backbone.ok()) << backbone.status();
+  EXPECT_THAT(backbone->notes, Contains(HasSubstr("class_row has no effect")));
+}
+
 TEST(LoadWeightsTest, WhatDoesNotFitIsAnErrorUnlessPermitted) {
   const auto saved = MakeDetector(kTiny, 3);
   WeightFile file = Renamed(*saved, "", "");
@@ -315,9 +347,8 @@ TEST(LoadWeightsTest, WhatDoesNotFitIsAnErrorUnlessPermitted) {
   EXPECT_THAT(std::string(classes.message()), HasSubstr("(class_row, allow_mismatched)"));
 
   WeightsOptions empty;
-  EXPECT_THAT(
-      std::string(LoadForeignWeights(empty, NumberedLabels(3), *detector).status().message()),
-      HasSubstr("model.weights.path is not set"));
+  EXPECT_THAT(std::string(LoadWeights(empty, NumberedLabels(3), *detector).status().message()),
+              HasSubstr("model.weights.path is not set"));
 }
 
 TEST(LoadWeightsTest, ABackboneOfTorchvisionsClassifier) {

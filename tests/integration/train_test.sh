@@ -61,6 +61,25 @@ for wanted in 2 8; do
   done
 done
 
+# Killed as soon as it has a folder, it can be resumed, and is not done before all is there.
+for moment in config.textproto metrics.json; do
+  rm -rf killed
+  "${train[@]}" --output="$work/killed" > /dev/null 2>&1 &
+  child=$!
+  until [[ -e killed/$moment ]] || ! kill -0 $child 2> /dev/null; do :; done
+  kill -KILL $child 2> /dev/null
+  wait $child 2> /dev/null
+  if grep -q '"status": "done"' killed/run.json; then
+    [[ -s killed/report.html ]] || fail "done without a report"
+    continue
+  fi
+  touch killed/report.html.1.tmp killed/checkpoints/last.pt.22.tmp
+  expect 0 done "${train[@]}" --output="$work/killed" --resume
+  [[ -s killed/report.html ]] || fail "no report after a kill at $moment"
+  cmp -s whole/checkpoints/last.pt killed/checkpoints/last.pt || fail "the resumed run differs after a kill at $moment"
+  if compgen -G 'killed/*.tmp' || compgen -G 'killed/checkpoints/*.tmp'; then fail "leftovers of a killed process"; fi
+done
+
 # Ctrl-C ends it with a checkpoint and the shell's exit status.
 "${train[@]}" --output="$work/stopped" 2> /dev/null > /dev/null &
 child=$!
@@ -70,8 +89,24 @@ status=0
 wait $child || status=$?
 [[ $status == 143 ]] || fail "SIGTERM gave exit status $status"
 grep -q '"status": "interrupted"' stopped/run.json || fail "stopped/run.json is not interrupted"
-expect 0 done "${train[@]}" --output="$work/stopped" --resume
+# Only what it was started with goes on, which its folder has.
+expect 2 "data.loader.batch_size was 8 and is 4; undo the change ($work/stopped/config.textproto" \
+  "${train[@]}" --output="$work/stopped" --resume data.loader.batch_size=4
+resume=("$tools/train" --config=stopped/config.textproto --threads=1 --output="$work/stopped" --resume)
+mkdir stopped/report.html  # in the report's way
+expect 2 "stopped/report.html: cannot write" "${resume[@]}"
+grep -q '"status": "failed"' stopped/run.json || fail "a run without a report has not failed"
+rmdir stopped/report.html
+expect 0 done "${resume[@]}"
+[[ -s stopped/report.html ]] || fail "no report after the last resume"
 cmp -s whole/checkpoints/last.pt stopped/checkpoints/last.pt || fail "the resumed run differs after SIGTERM"
+
+# A step that is not finite can be taken once more from the file it leaves.
+diverging=("${train[@]}" --output="$work/diverged" optimizer.sgd.learning_rate=1e38 'schedule={ constant {} }')
+expect 1 "the weights and the batch are in $work/diverged/nonfinite_step_" "${diverging[@]}"
+grep '^error: ' err.txt > diverged.txt
+cp diverged/nonfinite_step_*.pt diverged/checkpoints/last.pt
+expect 1 "$(cat diverged.txt)" "${diverging[@]}" --resume
 
 # Wrong input: one line and status 2.
 expect 2 "--resume" "${train[@]}" --output="$work/whole"
@@ -80,6 +115,7 @@ expect 2 "did you mean" "${train[@]}" model.num_levls=3
 expect 2 "did you mean --config?" "$tools/train" --confg=tiny.textproto
 expect 2 "none.textproto" "$tools/train" --config=none.textproto
 expect 2 "--device" "${train[@]}" --device=tpu --output="$work/tpu"
+expect 2 "--bootstrap=-1" "$tools/evaluate" --run=whole --bootstrap=-1
 
 # The other commands on its result.
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --json --output=judged
@@ -92,6 +128,13 @@ expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=anchors.npy
 expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=again.npy \
   'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 4] } }'
 cmp -s anchors.npy again.npy || fail "anchors read from a file are others"
+# The model file has the boxes, wherever their file went.
+expect 0 "(done)" "${train[@]}" --output="$work/from_file" trainer.epochs=1 \
+  'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 4] } }'
+mv anchors.npy moved.npy
+expect 0 "" "$tools/evaluate" --run=from_file --threads=1 --output=from_file_judged
+cmp -s from_file/detections.json from_file_judged/detections.json || fail "other boxes without the file"
+mv moved.npy anchors.npy
 expect 2 "has 320 boxes" "$tools/describe" --config=tiny.textproto \
   'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 6] } }'
 expect 2 "must end in .npy or .safetensors" "$tools/describe" --config=tiny.textproto --anchors=anchors.txt
@@ -110,6 +153,8 @@ expect 0 "named as this program's detectors" "$tools/convert_weights" --input=wh
   --output=own.safetensors --names=own
 expect 0 "weights of this program's detectors loaded; unused: 0; missing: 0; mismatched: 0" "${train[@]}" \
   --output="$work/tuned" trainer.epochs=1 model.weights.path=own.safetensors
+grep -q '^loaded: [1-9]' tuned/weights.txt && grep -q '^  backbone\.' tuned/weights.txt &&
+  grep -q '^missing in the file: 0$' tuned/weights.txt || fail "weights.txt says $(head tuned/weights.txt)"
 expect 2 "is no file of PyTorch's" "${train[@]}" --output="$work/untuned" model.weights.path=tiny.textproto
 expect 2 "use --names=own" "$tools/convert_weights" --input=whole/checkpoints/best.pt --output=theirs.pt
 
@@ -132,10 +177,28 @@ wait $child
 expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep2" --resume
 cmp -s sweep/table.txt sweep2/table.txt || fail "the resumed sweep's table differs: $(diff sweep/table.txt sweep2/table.txt)"
 
-# Data that are not there are missed before the first point trains.
+# A point that is done stays one of the sweep as it is now.
+expect 2 "point m=1,seed=1: $work/sweep/m=1,seed=1: was started with another config: trainer.log_every was 2 and is 3;" \
+  "${sweep[@]}" --output="$work/sweep" --resume trainer.log_every=3
+
+# A point that its time limit stopped is not done.
+cat > limited.textproto << END
+# proto-file: experiments/sweep.proto
+# proto-message: ssd.Sweep
+base: "tiny.textproto"
+set: "trainer.epochs=1"
+seed: 1
+END
+limited=("$tools/sweep" --config=limited.textproto --threads=1 --output="$work/limited")
+expect 1 "not done: seed=1: stopped at its time limit" "${limited[@]}" trainer.time_limit=1e-9
+expect 0 "sweep folder" "${limited[@]}" --resume
+grep -q '^base  *1 ' limited/table.txt || fail "limited: $(cat limited/table.txt)"
+
+# Data and weights that are not there are missed before the first point trains.
 { cat sweep.textproto; echo "axis { name: \"data\" point { label: \"x\" set: 'data.train={ voc { root: \"nowhere\" image_set: \"train\" } }' } }"; } > nodata.textproto
 expect 2 "nowhere" "$tools/sweep" --config=nodata.textproto --output="$work/nodata"
-[[ ! -e nodata ]] || fail "a sweep without data leaves a folder"
+expect 2 "nowhere.pt" "${sweep[@]}" --output="$work/nodata" model.weights.path=nowhere.pt
+[[ ! -e nodata ]] || fail "a sweep without data or weights leaves a folder"
 
 ((failures == 0)) || exit 1
 echo "all as expected"

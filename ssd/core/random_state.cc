@@ -1,4 +1,4 @@
-#include "ssd/train/random_state.h"
+#include "ssd/core/random_state.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/Generator.h>

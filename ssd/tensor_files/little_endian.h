@@ -1,5 +1,5 @@
-#ifndef SSD_WEIGHTS_LITTLE_ENDIAN_H_
-#define SSD_WEIGHTS_LITTLE_ENDIAN_H_
+#ifndef SSD_TENSOR_FILES_LITTLE_ENDIAN_H_
+#define SSD_TENSOR_FILES_LITTLE_ENDIAN_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -23,4 +23,4 @@ inline void AppendLittleEndian(uint64_t number, size_t width, std::string& bytes
 
 }  // namespace ssd
 
-#endif  // SSD_WEIGHTS_LITTLE_ENDIAN_H_
+#endif  // SSD_TENSOR_FILES_LITTLE_ENDIAN_H_

@@ -1,5 +1,5 @@
-#ifndef SSD_WEIGHTS_ELEMENT_TYPE_H_
-#define SSD_WEIGHTS_ELEMENT_TYPE_H_
+#ifndef SSD_TENSOR_FILES_ELEMENT_TYPE_H_
+#define SSD_TENSOR_FILES_ELEMENT_TYPE_H_
 
 #include <c10/core/ScalarType.h>
 
@@ -41,4 +41,4 @@ inline const ElementType* FindElementType(c10::ScalarType scalar_type) {
 
 }  // namespace ssd
 
-#endif  // SSD_WEIGHTS_ELEMENT_TYPE_H_
+#endif  // SSD_TENSOR_FILES_ELEMENT_TYPE_H_

@@ -1,5 +1,5 @@
-#ifndef SSD_WEIGHTS_MAPPED_FILE_H_
-#define SSD_WEIGHTS_MAPPED_FILE_H_
+#ifndef SSD_TENSOR_FILES_MAPPED_FILE_H_
+#define SSD_TENSOR_FILES_MAPPED_FILE_H_
 
 #include <cstddef>
 #include <string>
@@ -32,4 +32,4 @@ class MappedFile {
 
 }  // namespace ssd
 
-#endif  // SSD_WEIGHTS_MAPPED_FILE_H_
+#endif  // SSD_TENSOR_FILES_MAPPED_FILE_H_

@@ -1,4 +1,4 @@
-#include "ssd/weights/mapped_file.h"
+#include "ssd/tensor_files/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

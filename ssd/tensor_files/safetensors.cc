@@ -1,4 +1,4 @@
-#include "ssd/weights/safetensors.h"
+#include "ssd/tensor_files/safetensors.h"
 
 #include <ATen/ops/empty.h>
 #include <rapidjson/document.h>
@@ -16,9 +16,9 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/weights/element_type.h"
-#include "ssd/weights/little_endian.h"
-#include "ssd/weights/mapped_file.h"
+#include "ssd/tensor_files/element_type.h"
+#include "ssd/tensor_files/little_endian.h"
+#include "ssd/tensor_files/mapped_file.h"
 
 namespace ssd {
 namespace {
@@ -57,7 +57,7 @@ class Parser {
  public:
   Parser(absl::string_view bytes, const std::string& path) : bytes_(bytes), path_(path) {}
 
-  absl::StatusOr<WeightFile> Run() {
+  absl::StatusOr<NamedTensors> Run() {
     SSD_ASSIGN_OR_RETURN(const absl::string_view header, Header());
     rapidjson::Document document;
     // Iterative: a header of brackets alone must not use up the stack.
@@ -69,7 +69,7 @@ class Parser {
                                   rapidjson::GetParseError_En(document.GetParseError())));
     }
     if (!document.IsObject()) return Corrupt(kSizeBytes, "the header is no object");
-    WeightFile file;
+    NamedTensors file;
     std::set<std::string> names;
     std::vector<Entry> entries;
     for (const auto& member : document.GetObject()) {
@@ -108,7 +108,7 @@ class Parser {
     return bytes_.substr(kSizeBytes, size);
   }
 
-  absl::Status ReadMetadata(const rapidjson::Value& value, WeightFile& file) const {
+  absl::Status ReadMetadata(const rapidjson::Value& value, NamedTensors& file) const {
     if (!value.IsObject()) return Corrupt(kSizeBytes, "the metadata is no object");
     for (const auto& member : value.GetObject()) {
       if (!member.value.IsString()) {
@@ -227,16 +227,16 @@ bool LooksLikeSafetensors(absl::string_view bytes) {
   return bytes.size() > kSizeBytes && bytes[kSizeBytes] == '{';
 }
 
-absl::StatusOr<WeightFile> ParseSafetensors(absl::string_view bytes, const std::string& path) {
+absl::StatusOr<NamedTensors> ParseSafetensors(absl::string_view bytes, const std::string& path) {
   return Parser(bytes, path).Run();
 }
 
-absl::StatusOr<WeightFile> ReadSafetensors(const std::string& path) {
+absl::StatusOr<NamedTensors> ReadSafetensors(const std::string& path) {
   SSD_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   return ParseSafetensors(file.bytes(), path);
 }
 
-absl::Status WriteSafetensors(const std::string& path, const WeightFile& weights) {
+absl::Status WriteSafetensors(const std::string& path, const NamedTensors& weights) {
   const auto error = [&path](absl::string_view name, absl::string_view what) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": cannot write: tensor '", name, "' ", what));

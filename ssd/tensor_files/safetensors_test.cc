@@ -1,4 +1,4 @@
-#include "ssd/weights/safetensors.h"
+#include "ssd/tensor_files/safetensors.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "ssd/core/file.h"
-#include "ssd/weights/little_endian.h"
+#include "ssd/tensor_files/little_endian.h"
 #include "tests/golden/golden.h"
 
 namespace ssd {
@@ -43,7 +43,7 @@ TEST(SafetensorsTest, ReadsWhatTheFormatSays) {
       {"state_dict", "state_dict_handwritten.safetensors"},
       {"dtypes", "dtypes_handwritten.safetensors"}};
   for (const auto& [key, name] : files) {
-    const absl::StatusOr<WeightFile> file = ReadSafetensors(kFolder + name);
+    const absl::StatusOr<NamedTensors> file = ReadSafetensors(kFolder + name);
     ASSERT_TRUE(file.ok()) << file.status();
     const rapidjson::Value& expected = golden::File("torch_files/expected.json")[key.c_str()];
     ASSERT_EQ(file->tensors.size(), expected.MemberCount());
@@ -61,7 +61,7 @@ TEST(SafetensorsTest, ReadsWhatTheFormatSays) {
                          absl::StrCat(name, " ", tensor_name));
     }
   }
-  const absl::StatusOr<WeightFile> types =
+  const absl::StatusOr<NamedTensors> types =
       ReadSafetensors(absl::StrCat(kFolder, files.at("dtypes")));
   const std::vector<at::ScalarType> expected_types = {
       at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kLong,
@@ -73,7 +73,7 @@ TEST(SafetensorsTest, ReadsWhatTheFormatSays) {
 }
 
 TEST(SafetensorsTest, ReadsMetadataAndBytes) {
-  const absl::StatusOr<WeightFile> file = ParseSafetensors(
+  const absl::StatusOr<NamedTensors> file = ParseSafetensors(
       File(R"({"__metadata__":{"format":"pt","a":"\u00e9"},"x":{"dtype":"U8","shape":[2,2],)"
            R"("data_offsets":[2,6]},"b":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})",
            6),
@@ -88,7 +88,7 @@ TEST(SafetensorsTest, ReadsMetadataAndBytes) {
 
 TEST(SafetensorsTest, GivesBackWhatWasWritten) {
   at::manual_seed(1);
-  WeightFile file;
+  NamedTensors file;
   for (const at::ScalarType type : {at::kByte, at::kChar, at::kShort, at::kInt, at::kLong,
                                     at::kHalf, at::kFloat, at::kDouble, at::kBool, at::kBFloat16}) {
     file.tensors.emplace_back(c10::toString(type), at::randn({3, 5}).mul(10).to(type));
@@ -101,7 +101,7 @@ TEST(SafetensorsTest, GivesBackWhatWasWritten) {
   const std::string path = TestPath("written.safetensors");
   const absl::Status written = WriteSafetensors(path, file);
   ASSERT_TRUE(written.ok()) << written;
-  const absl::StatusOr<WeightFile> again = ReadSafetensors(path);
+  const absl::StatusOr<NamedTensors> again = ReadSafetensors(path);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->metadata, file.metadata);
   ASSERT_EQ(again->tensors.size(), file.tensors.size());
@@ -120,7 +120,7 @@ TEST(SafetensorsTest, GivesBackWhatWasWritten) {
 TEST(SafetensorsTest, WhatCannotBeWrittenIsAnError) {
   const std::string path = TestPath("refused.safetensors");
   const auto code = [&path](const std::string& name, const Tensor& tensor) {
-    WeightFile file;
+    NamedTensors file;
     file.tensors.emplace_back("a", at::zeros({1}));
     file.tensors.emplace_back(name, tensor);
     return WriteSafetensors(path, file).code();

@@ -1,0 +1,78 @@
+"""precompiled_header: a header that g++ parses once for all the files that include it first.
+
+`#include <torch/nn/module.h>` costs 9 s in every file; precompiled, 2 s. A target profits by
+
+    copts = TORCH_FIRST,
+    deps = ["//third_party:torch_first", ...],
+
+and compiles just as well without both. g++ itself checks that the options agree and, where they do not, reads the header.
+"""
+
+load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+
+_ACTION = "c++-compile"
+
+TORCH_FIRST = ["-include", "third_party/torch_first.h"]
+
+def _precompiled_header_impl(ctx):
+    toolchain = find_cpp_toolchain(ctx)
+    features = cc_common.configure_features(
+        ctx = ctx,
+        cc_toolchain = toolchain,
+        requested_features = ctx.features,
+        unsupported_features = ctx.disabled_features,
+    )
+
+    # A copy beside the result: g++ takes X.gch where it finds X.
+    header = ctx.actions.declare_file(ctx.label.name + ".h")
+    ctx.actions.expand_template(template = ctx.file.hdr, output = header, substitutions = {})
+    compiled = ctx.actions.declare_file(ctx.label.name + ".h.gch")
+    deps = cc_common.merge_cc_infos(cc_infos = [dep[CcInfo] for dep in ctx.attr.deps])
+    context = deps.compilation_context
+    variables = cc_common.create_compile_variables(
+        cc_toolchain = toolchain,
+        feature_configuration = features,
+        source_file = header.path,
+        output_file = compiled.path,
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ["-x", "c++-header", "-w"],
+        include_directories = context.includes,
+        quote_include_directories = context.quote_includes,
+        system_include_directories = context.system_includes,
+        preprocessor_defines = context.defines,
+    )
+    ctx.actions.run(
+        executable = cc_common.get_tool_for_action(feature_configuration = features, action_name = _ACTION),
+        arguments = cc_common.get_memory_inefficient_command_line(
+            feature_configuration = features,
+            action_name = _ACTION,
+            variables = variables,
+        ),
+        env = cc_common.get_environment_variables(
+            feature_configuration = features,
+            action_name = _ACTION,
+            variables = variables,
+        ),
+        inputs = depset([header], transitive = [context.headers, toolchain.all_files]),
+        outputs = [compiled],
+        mnemonic = "PrecompileHeader",
+        progress_message = "Precompiling " + header.short_path,
+    )
+    own = cc_common.create_compilation_context(headers = depset([header, compiled]))
+    return [
+        DefaultInfo(files = depset([header, compiled])),
+        CcInfo(compilation_context = cc_common.merge_cc_infos(
+            cc_infos = [deps, CcInfo(compilation_context = own)],
+        ).compilation_context, linking_context = deps.linking_context),
+    ]
+
+precompiled_header = rule(
+    implementation = _precompiled_header_impl,
+    attrs = {
+        "hdr": attr.label(allow_single_file = [".h"], mandatory = True),
+        "deps": attr.label_list(providers = [CcInfo]),
+        "_cc_toolchain": attr.label(default = Label("@bazel_tools//tools/cpp:current_cc_toolchain")),
+    },
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+    incompatible_use_toolchain_transition = True,
+    fragments = ["cpp"],
+)
