@@ -3,10 +3,11 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
-#include <algorithm>
 #include <vector>
 
+#include "ssd/anchors/paper_levels.h"
 #include "ssd/model/model_defaults.h"
+#include "ssd/necks/default_channels.h"
 
 namespace ssd {
 namespace {
@@ -80,25 +81,11 @@ bool HasKind(const Message& family) {
   return false;
 }
 
-// SSD300's aspect ratios beside 1 (arXiv:1512.02325, section 3.1), fine to coarse.
-void FillLevels(SsdAnchorsOptions& options) {
-  if (options.level_size() > 0) return;
-  const std::vector<std::vector<double>> levels = {{2}, {2, 3}, {2, 3}, {2, 3}, {2}, {2}};
-  for (const std::vector<double>& ratios : levels) {
-    options.add_level()->mutable_aspect_ratio()->Add(ratios.begin(), ratios.end());
-  }
-}
-
-// Of either neck of extra levels; as these do it themselves (extra_levels.h).
-template <typename Options>
-void FillChannels(Options& options, const std::vector<int>& defaults) {
-  if (options.channels_size() == 0) {
-    options.mutable_channels()->Add(defaults.begin(), defaults.end());
-  }
-  if (options.mid_channels_size() == 0) {
-    for (const int channels : options.channels())
-      options.add_mid_channels(std::max(1, channels / 2));
-  }
+// For more levels than the paper's, the component says what it needs.
+void FillLevels(SsdAnchorsOptions& options, int num_levels) {
+  const std::vector<SsdAnchorsOptions::Level> levels = PaperLevels();
+  if (options.level_size() > 0 || num_levels > static_cast<int>(levels.size())) return;
+  for (const SsdAnchorsOptions::Level& level : levels) *options.add_level() = level;
 }
 
 }  // namespace
@@ -106,15 +93,12 @@ void FillChannels(Options& options, const std::vector<int>& defaults) {
 void Resolve(Experiment& experiment) {
   ModelConfig& model = *experiment.mutable_model();
   ResolveModelDefaults(model);
-  // For more levels than the paper's six, the component says what it needs.
-  if (model.anchor_generator().has_ssd() && model.num_levels() <= 6) {
-    FillLevels(*model.mutable_anchor_generator()->mutable_ssd());
+  if (model.anchor_generator().has_ssd()) {
+    FillLevels(*model.mutable_anchor_generator()->mutable_ssd(), model.num_levels());
   }
-  if (model.neck().has_ssd_extras()) {
-    FillChannels(*model.mutable_neck()->mutable_ssd_extras(), {512, 256});
-  }
+  if (model.neck().has_ssd_extras()) FillChannels(*model.mutable_neck()->mutable_ssd_extras());
   if (model.neck().has_ssdlite_extras()) {
-    FillChannels(*model.mutable_neck()->mutable_ssdlite_extras(), {512, 256, 256, 128});
+    FillChannels(*model.mutable_neck()->mutable_ssdlite_extras());
   }
 
   DataConfig& data = *experiment.mutable_data();

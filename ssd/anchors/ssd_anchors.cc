@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/anchors/cell_boxes.h"
+#include "ssd/anchors/paper_levels.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/option_check.h"
 #include "ssd/core/status_macros.h"
@@ -18,16 +19,6 @@ constexpr char kField[] = "anchor_generator.ssd.";
 
 // Scales are computed in double; this is what rounding may make of a whole percent.
 constexpr double kRounding = 1e-6;
-
-// The paper's levels, for a config that gives none.
-std::vector<SsdAnchorsOptions::Level> PaperLevels() {
-  std::vector<SsdAnchorsOptions::Level> levels(6);
-  for (size_t i = 0; i < levels.size(); ++i) {
-    levels[i].add_aspect_ratio(2);
-    if (i >= 1 && i <= 3) levels[i].add_aspect_ratio(3);
-  }
-  return levels;
-}
 
 // s_1..s_m and s_{m+1}.
 std::vector<double> Scales(const SsdAnchorsOptions& options, int64_t num_levels) {

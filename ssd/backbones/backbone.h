@@ -11,7 +11,9 @@
 
 namespace ssd {
 
-struct BackboneContext {};
+struct BackboneContext {
+  ImageSize input;  // of the images it is trained on; 0x0: not known
+};
 
 // A network that turns normalised images into feature maps, fine to coarse. Does not normalise, and
 // does not decide how many maps predict boxes: that is the neck's job.

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
+#include "ssd/backbones/blank_maps.h"
 #include "ssd/backbones/frozen_stages.h"
 #include "ssd/core/option_check.h"
 #include "ssd/layers/convolution.h"
@@ -201,7 +202,9 @@ class ResNet final : public Backbone {
       SSD_RETURN_IF_ERROR(
           CheckFrozenStages("resnet", options.frozen_stages(), NumStages(options.form())));
     }
-    return std::make_unique<ResNet>(options, *architecture);
+    auto backbone = std::make_unique<ResNet>(options, *architecture);
+    SSD_RETURN_IF_ERROR(backbone->CheckNorms(KindOf(options.norm()), context.input));
+    return absl::StatusOr<std::unique_ptr<Backbone>>(std::move(backbone));
   }
 
   ResNet(const ResNetOptions& options, const Architecture& architecture)
@@ -253,6 +256,19 @@ class ResNet final : public Backbone {
   }
 
  private:
+  // Stages are judged by their blocks' inner channels: what else a block normalises has more.
+  absl::Status CheckNorms(NormKind norm, ImageSize input) const {
+    FeatureSpec spec = MoveWindow(kStemConvolution, ImageSpec(input), width_);
+    SSD_RETURN_IF_ERROR(CheckNormLeavesMap("resnet", norm, spec, input));
+    spec = MoveWindow(kStemPooling, spec, width_);
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      spec = stages_[i]->OutputSpec(spec);
+      spec.channels = width_ << i;
+      SSD_RETURN_IF_ERROR(CheckNormLeavesMap("resnet", norm, spec, input));
+    }
+    return absl::OkStatus();
+  }
+
   static int NumStages(ResNetOptions::Form form) {
     return form == ResNetOptions::CONV4_STRIDE_1 ? 3 : 4;
   }

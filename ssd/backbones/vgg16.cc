@@ -5,10 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ssd/backbones/backbone.h"
+#include "ssd/backbones/blank_maps.h"
 #include "ssd/backbones/frozen_stages.h"
 #include "ssd/core/option_check.h"
 #include "ssd/layers/convolution.h"
@@ -86,7 +88,9 @@ class Vgg16 final : public Backbone {
       SSD_RETURN_IF_ERROR(
           CheckFrozenStages("vgg16", options.frozen_stages(), static_cast<int>(kStages.size())));
     }
-    return std::make_unique<Vgg16>(options);
+    auto backbone = std::make_unique<Vgg16>(options);
+    if (kind) SSD_RETURN_IF_ERROR(backbone->CheckNorms(*kind, context.input));
+    return absl::StatusOr<std::unique_ptr<Backbone>>(std::move(backbone));
   }
 
   explicit Vgg16(const Vgg16Options& options)
@@ -158,6 +162,20 @@ class Vgg16 final : public Backbone {
     Window window;
     int64_t channels;
   };
+
+  absl::Status CheckNorms(NormKind norm, ImageSize input) const {
+    FeatureSpec spec = ImageSpec(input);
+    const auto check = [&](const Layer& layer) {
+      spec = MoveWindow(layer.window, spec, layer.channels);
+      return CheckNormLeavesMap("vgg16", norm, spec, input);
+    };
+    for (size_t i = 0; i < kStages.size(); ++i) {
+      for (const Layer& layer : stages_[i]) SSD_RETURN_IF_ERROR(check(layer));
+      spec = MoveWindow(kStages[i].pooling, spec, spec.channels);
+    }
+    for (const Layer& layer : fc_) SSD_RETURN_IF_ERROR(check(layer));
+    return absl::OkStatus();
+  }
 
   // torchvision counts convolutions, norms, ReLUs and poolings.
   Layer AddLayer(int64_t in_channels, int64_t out_channels, const Window& window) {

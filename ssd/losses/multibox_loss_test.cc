@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
+#include "ssd/losses/multibox_terms.h"
 #include "tests/golden/golden.h"
 
 namespace ssd {

@@ -199,7 +199,7 @@ absl::StatusOr<std::shared_ptr<SsdDetector>> SsdDetector::Create(const ModelConf
   const int64_t num_levels = resolved.num_levels();
 
   SSD_ASSIGN_OR_RETURN(detector->backbone_, InModel("backbone", BackboneRegistry::Get().Create(
-                                                                    resolved.backbone(), {})));
+                                                                    resolved.backbone(), {input})));
   const std::vector<FeatureSpec> features = detector->backbone_->OutputSpecs(input);
   SSD_ASSIGN_OR_RETURN(
       detector->neck_,

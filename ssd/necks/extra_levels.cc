@@ -63,7 +63,7 @@ absl::StatusOr<std::vector<ExtraLevelShape>> PlanExtraLevels(const NeckContext& 
                                                              absl::Span<const int64_t> channels,
                                                              absl::Span<const int64_t> mid_channels,
                                                              const ChooseWindow& choose_window) {
-  CHECK(!channels.empty());
+  CHECK(!channels.empty() && !mid_channels.empty());
   SSD_RETURN_IF_ERROR(CheckChannels(kind, "channels", channels));
   SSD_RETURN_IF_ERROR(CheckChannels(kind, "mid_channels", mid_channels));
   const size_t kept = KeptMaps(context);
@@ -80,8 +80,7 @@ absl::StatusOr<std::vector<ExtraLevelShape>> PlanExtraLevels(const NeckContext& 
     SSD_ASSIGN_OR_RETURN(shape.window, choose_window(spec, i));
     shape.in_channels = spec.channels;
     shape.out_channels = EntryOrLast(channels, i);
-    shape.mid_channels = mid_channels.empty() ? std::max<int64_t>(1, shape.out_channels / 2)
-                                              : EntryOrLast(mid_channels, i);
+    shape.mid_channels = EntryOrLast(mid_channels, i);
     spec = MoveWindow(shape.window, spec, shape.out_channels);
     shapes.push_back(shape);
   }

@@ -53,8 +53,7 @@ using ChooseWindow = std::function<absl::StatusOr<Window>(const FeatureSpec& spe
 size_t KeptMaps(const NeckContext& context);
 
 // The shapes of the levels that the backbone lacks. Of `channels` and `mid_channels` the last entry
-// serves all further levels; without `mid_channels` they are half the channels. Precondition:
-// channels is not empty.
+// serves all further levels. Precondition: neither is empty (default_channels.h).
 // \error InvalidArgument naming neck.`kind`.channels or mid_channels when one is not in [1, 8192],
 // input when a map of the backbone has no cells, num_levels when a level would have none, or as
 // `choose_window`.

@@ -13,6 +13,7 @@
 #include "ssd/layers/convolution.h"
 #include "ssd/layers/norm.h"
 #include "ssd/layers/window.h"
+#include "ssd/necks/default_channels.h"
 #include "ssd/necks/extra_levels.h"
 #include "ssd/necks/neck.h"
 
@@ -22,12 +23,6 @@ namespace {
 // Larger ones are typing errors, and fill the memory.
 constexpr double kMaxKernel = 31;
 constexpr double kMaxStride = 64;
-
-// The paper's output channels for SSD300: conv8_2; conv9_2, conv10_2 and conv11_2.
-const std::vector<int64_t>& PaperChannels() {
-  static const auto* const channels = new std::vector<int64_t>{512, 256};
-  return *channels;
-}
 
 std::optional<NormKind> KindOf(SsdExtrasOptions::Norm norm) {
   switch (norm) {
@@ -116,9 +111,11 @@ class SsdExtras final : public ExtraLevels {
       SSD_RETURN_IF_ERROR(CheckWindow(options.window(i), i));
     }
     SSD_RETURN_IF_ERROR(CheckLayers(options));
-    const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
-    const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
-                                            options.mid_channels().end());
+    SsdExtrasOptions filled = options;
+    FillChannels(filled);
+    const std::vector<int64_t> channels(filled.channels().begin(), filled.channels().end());
+    const std::vector<int64_t> mid_channels(filled.mid_channels().begin(),
+                                            filled.mid_channels().end());
     const size_t kept = KeptMaps(context);
     const auto choose_window = [&](const FeatureSpec& spec, size_t i) {
       return options.window().empty() ? ByMap(spec, kept + i, context.num_levels)
@@ -126,8 +123,7 @@ class SsdExtras final : public ExtraLevels {
     };
     SSD_ASSIGN_OR_RETURN(
         const std::vector<ExtraLevelShape> shapes,
-        PlanExtraLevels(context, "ssd_extras", channels.empty() ? PaperChannels() : channels,
-                        mid_channels, choose_window));
+        PlanExtraLevels(context, "ssd_extras", channels, mid_channels, choose_window));
     const std::optional<NormKind> norm = KindOf(options.norm());
     FeatureSpec spec = context.inputs[kept - 1];
     std::vector<std::shared_ptr<ExtraLevel>> levels;

@@ -6,6 +6,7 @@
 #include "ssd/core/status_macros.h"
 #include "ssd/layers/convolution_block.h"
 #include "ssd/layers/window.h"
+#include "ssd/necks/default_channels.h"
 #include "ssd/necks/extra_levels.h"
 #include "ssd/necks/neck.h"
 
@@ -14,12 +15,6 @@ namespace {
 
 constexpr Window kPointwise = {1, 1, 0, 1};
 constexpr Window kHalving = {3, 2, 1, 1};
-
-// torchvision's output channels.
-const std::vector<int64_t>& TorchvisionChannels() {
-  static const auto* const channels = new std::vector<int64_t>{512, 256, 256, 128};
-  return *channels;
-}
 
 // 1x1 convolution, depthwise 3x3 convolution, 1x1 convolution.
 class SsdliteExtra final : public ExtraLevel {
@@ -71,18 +66,19 @@ class SsdliteExtras final : public ExtraLevels {
     const double deviation = options.initial_standard_deviation();
     SSD_RETURN_IF_ERROR(CheckOption(deviation > 0, "neck.ssdlite_extras.initial_standard_deviation",
                                     deviation, "> 0"));
-    const std::vector<int64_t> channels(options.channels().begin(), options.channels().end());
-    const std::vector<int64_t> mid_channels(options.mid_channels().begin(),
-                                            options.mid_channels().end());
+    SsdliteExtrasOptions filled = options;
+    FillChannels(filled);
+    const std::vector<int64_t> channels(filled.channels().begin(), filled.channels().end());
+    const std::vector<int64_t> mid_channels(filled.mid_channels().begin(),
+                                            filled.mid_channels().end());
     const size_t kept = KeptMaps(context);
     const auto choose_window = [&](const FeatureSpec& spec, size_t i) -> absl::StatusOr<Window> {
       if (std::min(spec.height, spec.width) > 1) return kHalving;
       return NoLevelBehind(spec, kept + i, context.num_levels);
     };
-    SSD_ASSIGN_OR_RETURN(const std::vector<ExtraLevelShape> shapes,
-                         PlanExtraLevels(context, "ssdlite_extras",
-                                         channels.empty() ? TorchvisionChannels() : channels,
-                                         mid_channels, choose_window));
+    SSD_ASSIGN_OR_RETURN(
+        const std::vector<ExtraLevelShape> shapes,
+        PlanExtraLevels(context, "ssdlite_extras", channels, mid_channels, choose_window));
     ConvolutionBlock::Options layer;
     layer.norm_constants = {epsilon, momentum};
     layer.initial_standard_deviation = deviation;

@@ -8,6 +8,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <google/protobuf/text_format.h>
@@ -19,26 +20,20 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ssd/core/file.h"
 #include "ssd/core/logging.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
 #include "ssd/optim/schedule.h"
+#include "tests/golden/golden.h"
 
 namespace ssd {
 namespace {
 
-const rapidjson::Document& Golden() {
-  static const rapidjson::Document* const golden = [] {
-    auto* document = new rapidjson::Document;
-    document->Parse(ReadFile("tests/golden/optim.json").value().c_str());
-    CHECK(!document->HasParseError());
-    return document;
-  }();
-  return *golden;
-}
+const rapidjson::Value& Golden() { return golden::File("optim.json"); }
 
 std::vector<double> Numbers(const rapidjson::Value& array) {
   std::vector<double> numbers;
@@ -47,14 +42,14 @@ std::vector<double> Numbers(const rapidjson::Value& array) {
 }
 
 template <typename Message>
-Message Parse(const char* text) {
+Message Parse(const std::string& text) {
   Message message;
   CHECK(google::protobuf::TextFormat::ParseFromString(text, &message)) << text;
   return message;
 }
 
 absl::StatusOr<std::unique_ptr<Optimizer>> MakeOptimizer(
-    const char* config, const std::vector<NamedParameter>& parameters, int64_t images = 1) {
+    const std::string& config, const std::vector<NamedParameter>& parameters, int64_t images = 1) {
   return OptimizerRegistry::Get().Create(Parse<OptimizerConfig>(config), {parameters, images});
 }
 
@@ -62,15 +57,36 @@ Tensor Parameter(const Tensor& value) { return value.clone().requires_grad_(true
 
 Tensor Rate(double rate) { return at::full({}, rate, at::kFloat); }
 
-const char* const kOptimizers[] = {
-    "sgd { learning_rate: 0.1 }",
-    "sgd { learning_rate: 0.1 nesterov: true weight_decay: 0.01 }",
-    "sgd { learning_rate: 0.1 momentum: 0 }",
-    "sgd { learning_rate: 0.1 learning_rate_in_momentum: true }",
-    "adamw { learning_rate: 0.1 }",
-    "rmsprop { learning_rate: 0.1 }",
-    "rmsprop { learning_rate: 0.1 momentum: 0.9 centered: true weight_decay: 0.01 }",
-    "rmsprop { form: TENSORFLOW momentum: 0.9 centered: true epsilon: 0.1 weight_decay: 0.01 }"};
+// "kind {}" for each component of a family that is registered: its defaults.
+template <typename Config>
+std::vector<std::string> Defaults(const std::vector<std::string>& registered) {
+  std::vector<std::string> configs;
+  const auto* const family = Config::descriptor();
+  for (const std::string& name : registered) {
+    for (int i = 0; i < family->field_count(); ++i) {
+      const auto* const options = family->field(i)->message_type();
+      if (options == nullptr || options->full_name() != name) continue;
+      configs.push_back(family->field(i)->name() + " {}");
+    }
+  }
+  EXPECT_EQ(configs.size(), registered.size());
+  return configs;
+}
+
+// Variants of everything, and the defaults of every registered component.
+std::vector<std::string> OptimizerConfigs() {
+  std::vector<std::string> configs = Defaults<OptimizerConfig>(OptimizerRegistry::Get().Names());
+  for (const char* config :
+       {"sgd { learning_rate: 0.1 nesterov: true weight_decay: 0.01 }",
+        "sgd { learning_rate: 0.1 momentum: 0 }",
+        "sgd { learning_rate: 0.1 learning_rate_in_momentum: true }",
+        "rmsprop { learning_rate: 0.1 momentum: 0.9 centered: true weight_decay: 0.01 }",
+        "rmsprop { form: TENSORFLOW momentum: 0.9 centered: true epsilon: 0.1 weight_decay: 0.01 "
+        "}"}) {
+    configs.push_back(config);
+  }
+  return configs;
+}
 
 TEST(Sgd, EqualsPyTorch) {
   const Tensor p = Parameter(at::tensor({1.0f, -2.0f, 0.5f}));
@@ -78,14 +94,14 @@ TEST(Sgd, EqualsPyTorch) {
       MakeOptimizer("sgd { learning_rate: 0.1 momentum: 0.9 weight_decay: 5e-4 }", {{"p", p}});
   ASSERT_TRUE(optimizer.ok()) << optimizer.status();
   EXPECT_DOUBLE_EQ((*optimizer)->base_learning_rate(), 0.1);
+  std::vector<Tensor> actual, expected;
   for (const auto& step : Golden()["sgd"]["torch"].GetArray()) {
-    p.mutable_grad() = at::tensor(Numbers(step["grad"])).to(at::kFloat);
+    p.mutable_grad() = golden::Numbers(step["grad"]).to(at::kFloat);
     (*optimizer)->Step(Rate(step["lr"].GetDouble()), at::zeros({}));
-    const std::vector<double> expected = Numbers(step["p"]);
-    for (int64_t i = 0; i < 3; ++i) {
-      EXPECT_NEAR(p[i].item<float>(), expected[i], 1e-6 * std::abs(expected[i]));
-    }
+    actual.push_back(p.detach().clone());
+    expected.push_back(golden::Numbers(step["p"]));
   }
+  golden::ExpectNear(at::stack(actual), at::stack(expected), "optim/sgd/torch");
 }
 
 TEST(Sgd, EqualsCaffe) {
@@ -93,39 +109,38 @@ TEST(Sgd, EqualsCaffe) {
   auto optimizer = MakeOptimizer(
       "sgd { momentum: 0.9 weight_decay: 5e-4 learning_rate_in_momentum: true }", {{"p", p}});
   ASSERT_TRUE(optimizer.ok()) << optimizer.status();
-  const auto& steps = Golden()["sgd"]["torch"];
-  const auto& expected = Golden()["sgd"]["caffe_rule"];
-  ASSERT_EQ(steps.Size(), expected.Size());
-  for (rapidjson::SizeType s = 0; s < steps.Size(); ++s) {
-    p.mutable_grad() = at::tensor(Numbers(steps[s]["grad"])).to(at::kFloat);
-    (*optimizer)->Step(Rate(steps[s]["lr"].GetDouble()), at::zeros({}));
-    const std::vector<double> values = Numbers(expected[s]);
-    for (int64_t i = 0; i < 3; ++i) {
-      EXPECT_NEAR(p[i].item<float>(), values[i], 1e-6 * std::abs(values[i])) << s;
-    }
+  std::vector<Tensor> actual;
+  for (const auto& step : Golden()["sgd"]["torch"].GetArray()) {
+    p.mutable_grad() = golden::Numbers(step["grad"]).to(at::kFloat);
+    (*optimizer)->Step(Rate(step["lr"].GetDouble()), at::zeros({}));
+    actual.push_back(p.detach().clone());
   }
+  golden::ExpectNear(at::stack(actual), golden::Numbers(Golden()["sgd"]["caffe_rule"]),
+                     "optim/sgd/caffe_rule");
 }
 
 TEST(RmsProp, EqualsTensorFlow) {
   for (const auto& entry : Golden()["rmsprop"]["tensorflow_published"].GetArray()) {
-    const Tensor p = Parameter(at::tensor(Numbers(entry["p0"])).to(at::kFloat));
+    const Tensor p = Parameter(golden::Numbers(entry["p0"]).to(at::kFloat));
     const std::string config = absl::StrCat(
         "rmsprop { form: TENSORFLOW alpha: 0.9 momentum: ", entry["momentum"].GetDouble(),
         " epsilon: ", entry["epsilon"].GetDouble(), " }");
-    auto optimizer = MakeOptimizer(config.c_str(), {{"p", p}});
+    auto optimizer = MakeOptimizer(config, {{"p", p}});
     ASSERT_TRUE(optimizer.ok()) << optimizer.status();
-    for (rapidjson::SizeType step = 0; step < 2; ++step) {
+    std::vector<Tensor> values, mean_squares;
+    for (int step = 0; step < 2; ++step) {
       p.mutable_grad() = at::full({2}, entry["grad"].GetDouble(), at::kFloat);
       (*optimizer)->Step(Rate(2), at::zeros({}));
       const auto state = (*optimizer)->State();
       EXPECT_EQ(state[0].first, "p.mean_square");
-      const std::vector<double> values = Numbers(entry["p"][step]);
-      const double mean_square = entry["mean_square"][step].GetDouble();
-      for (int64_t i = 0; i < 2; ++i) {
-        EXPECT_NEAR(p[i].item<float>(), values[i], 1e-6 * values[i]) << config;
-        EXPECT_NEAR(state[0].second[i].item<float>(), mean_square, 1e-6 * mean_square) << config;
-      }
+      values.push_back(p.detach().clone());
+      mean_squares.push_back(state[0].second.clone());
     }
+    golden::ExpectNear(at::stack(values), golden::Numbers(entry["p"]), "optim/" + config);
+    // One number for both elements.
+    golden::ExpectNear(at::stack(mean_squares),
+                       golden::Numbers(entry["mean_square"]).view({2, 1}).expand({2, 2}),
+                       "optim/" + config + "/mean_square");
   }
 }
 
@@ -138,7 +153,7 @@ TEST(RmsProp, EqualsItsFormula) {
             "rmsprop { alpha: 0.9 epsilon: 1e-3 weight_decay: 0.1 momentum: ", momentum,
             centered ? " centered: true" : "", tensorflow ? " form: TENSORFLOW }" : " }");
         const Tensor p = Parameter(at::tensor({1.5f}));
-        auto optimizer = MakeOptimizer(config.c_str(), {{"p", p}});
+        auto optimizer = MakeOptimizer(config, {{"p", p}});
         ASSERT_TRUE(optimizer.ok()) << optimizer.status();
         double x = 1.5, s = tensorflow ? 1 : 0, m = 0, v = 0;
         for (int t = 1; t <= 20; ++t) {
@@ -236,7 +251,7 @@ std::vector<NamedParameter> AwkwardParameters() {
 
 TEST(Optimizers, BitsDoNotDependOnThreads) {
   const int threads = at::get_num_threads();
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     std::vector<std::vector<NamedParameter>> results;
     for (const int count : {1, 2, 3}) {
       at::set_num_threads(count);
@@ -255,7 +270,7 @@ TEST(Optimizers, BitsDoNotDependOnThreads) {
 }
 
 TEST(Optimizers, LayoutDoesNotMatter) {
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     const auto parameters = AwkwardParameters();
     std::vector<NamedParameter> plain;
     for (const NamedParameter& parameter : AwkwardParameters()) {
@@ -276,7 +291,7 @@ TEST(Optimizers, LayoutDoesNotMatter) {
 }
 
 TEST(Optimizers, NonfiniteGradientChangesNothing) {
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     const auto parameters = AwkwardParameters();
     auto optimizer = MakeOptimizer(config, parameters);
     ASSERT_TRUE(optimizer.ok());
@@ -297,7 +312,7 @@ TEST(Optimizers, NonfiniteGradientChangesNothing) {
 }
 
 TEST(Optimizers, StateMovesToANewOptimizer) {
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     const auto a = AwkwardParameters();
     auto first = MakeOptimizer(config, a);
     ASSERT_TRUE(first.ok());
@@ -325,7 +340,7 @@ TEST(Optimizers, StateMovesToANewOptimizer) {
 }
 
 TEST(Optimizers, SkipParametersWithoutGradient) {
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     const auto parameters = AwkwardParameters();
     parameters[1].value.mutable_grad().reset();
     const Tensor before = parameters[1].value.detach().clone();
@@ -338,7 +353,7 @@ TEST(Optimizers, SkipParametersWithoutGradient) {
 
 // A parameter with multipliers moves as one alone would under an optimizer of those settings.
 TEST(Optimizers, MultipliersActOnTheirParametersAlone) {
-  for (const char* config : kOptimizers) {
+  for (const std::string& config : OptimizerConfigs()) {
     at::manual_seed(5);
     const Tensor start = at::randn({1000}), gradient = at::randn({1000});
     std::vector<Tensor> values;  // in the order of what follows
@@ -464,7 +479,8 @@ TEST(ParameterGroups, RefuseBadGroups) {
             "optimizer.group[0].weight_decay_multiplier: nan must be >= 0");
 }
 
-absl::StatusOr<std::unique_ptr<Schedule>> MakeSchedule(const char* config, int64_t total_steps,
+absl::StatusOr<std::unique_ptr<Schedule>> MakeSchedule(const std::string& config,
+                                                       int64_t total_steps,
                                                        double steps_per_epoch = 10) {
   return CreateSchedule(Parse<ScheduleConfig>(config), {total_steps, steps_per_epoch});
 }
@@ -476,17 +492,16 @@ void ExpectMultipliers(const char* config, int64_t total_steps, double base,
   if (steps.empty()) {
     for (size_t i = 0; i < expected.size(); ++i) steps.push_back(i);
   }
-  for (size_t i = 0; i < steps.size(); ++i) {
-    EXPECT_NEAR(base * (*schedule)->Multiplier(steps[i]), expected[i], 1e-6 * expected[i] + 1e-7)
-        << config << " at " << steps[i];
-  }
+  std::vector<double> actual;
+  for (const double step : steps) actual.push_back(base * (*schedule)->Multiplier(step));
+  golden::ExpectNear(at::tensor(actual), at::tensor(expected), config);
 }
 
 TEST(Schedules, EqualPyTorch) {
-  const auto& golden = Golden()["lr_schedules"];
-  ExpectMultipliers("cosine {}", 20, 0.15, Numbers(golden["torch_cosine_lr0_15_T20"]));
+  const auto& file = Golden()["lr_schedules"];
+  ExpectMultipliers("cosine {}", 20, 0.15, Numbers(file["torch_cosine_lr0_15_T20"]));
   ExpectMultipliers("constant {} warmup { steps: 10 initial_multiplier: 0.001 }", 20, 0.02,
-                    Numbers(golden["torch_linear_warmup_lr0_02_start0_001_iters10"]));
+                    Numbers(file["torch_linear_warmup_lr0_02_start0_001_iters10"]));
 }
 
 // mmcv's formula, ratio^(1 - step / steps), with values that need no rounding.
@@ -498,17 +513,17 @@ TEST(Schedules, WarmUpByAConstantFactor) {
 }
 
 TEST(Schedules, EqualTensorFlow) {
-  const auto& golden = Golden()["lr_schedules"]["tf_od_published"];
+  const auto& file = Golden()["lr_schedules"]["tf_od_published"];
   // Its rates rise by one at each boundary; ours fall by a factor.
-  const std::vector<double> rates = Numbers(golden["manual_stepping"]["expected"]);
+  const std::vector<double> rates = Numbers(file["manual_stepping"]["expected"]);
   std::vector<double> halved;
   for (const double rate : rates) halved.push_back(std::pow(0.5, rate - 1));
   ExpectMultipliers("multi_step { milestone_step: [2, 3, 7] gamma: 0.5 }", 10, 1, halved);
   ExpectMultipliers(
       "multi_step { milestone_step: [6, 8] } warmup { steps: 4 initial_multiplier: 0.2 }", 10, 0.1,
-      Numbers(golden["manual_stepping_warmup"]["expected"]));
+      Numbers(file["manual_stepping_warmup"]["expected"]));
   for (const char* name : {"cosine_with_warmup", "cosine_hold"}) {
-    const auto& entry = golden[name];
+    const auto& entry = file[name];
     const bool hold = entry.HasMember("hold");
     ExpectMultipliers(hold ? "cosine { hold_steps: 20 } warmup { steps: 9 initial_multiplier: 0.1 }"
                            : "cosine {} warmup { steps: 9 initial_multiplier: 0.1 }",
@@ -541,6 +556,34 @@ TEST(Schedules, LinearAndFinalMultipliers) {
   ExpectMultipliers("cosine { final_multiplier: 0.5 }", 2, 1, {1, 0.75, 0.5, 0.5});
   // A run that ends within its warm-up.
   ExpectMultipliers("cosine {} warmup { steps: 10 initial_multiplier: 0 }", 3, 1, {0, 0.1, 0.2});
+}
+
+// What training relies on, and resuming: of every registered schedule.
+TEST(Schedules, ArePureFiniteAndInRange) {
+  constexpr int64_t kSteps = 60;
+  for (std::string config : Defaults<ScheduleConfig>(ScheduleRegistry::Get().Names())) {
+    // The only one without defaults.
+    if (config == "multi_step {}") config = "multi_step { milestone_step: [7, 30] }";
+    for (const char* warmup :
+         {"", " warmup { steps: 10 }", " warmup { steps: 100 shape: EXPONENTIAL }"}) {
+      const auto schedule = MakeSchedule(config + warmup, kSteps);
+      const auto resumed = MakeSchedule(config + warmup, kSteps);
+      ASSERT_TRUE(schedule.ok() && resumed.ok()) << schedule.status();
+      // Also beyond the run's end.
+      std::vector<double> multipliers;
+      for (int64_t step = 0; step < 2 * kSteps; ++step) {
+        multipliers.push_back((*schedule)->Multiplier(step));
+        EXPECT_TRUE(std::isfinite(multipliers.back())) << config << warmup << " at " << step;
+        EXPECT_GE(multipliers.back(), 0) << config << warmup << " at " << step;
+        EXPECT_LE(multipliers.back(), 1) << config << warmup << " at " << step;
+      }
+      // Backwards, by another: nothing hangs on what was asked before.
+      for (int64_t step = 2 * kSteps; step-- > 0;) {
+        EXPECT_EQ((*resumed)->Multiplier(step), multipliers[static_cast<size_t>(step)])
+            << config << warmup << " at " << step;
+      }
+    }
+  }
 }
 
 TEST(Schedules, RefuseBadOptions) {

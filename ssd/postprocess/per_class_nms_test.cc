@@ -12,7 +12,7 @@
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/postprocess/candidates.h"
-#include "ssd/postprocess/nms.h"
+#include "ssd/postprocess/tensor_nms.h"
 #include "tests/golden/golden.h"
 
 namespace ssd {
@@ -280,15 +280,6 @@ TEST(PerClassNms, LargeLogitsDoNotOverflow) {
       (*Create("", 2))->Process(boxes, at::tensor({-500.f, 900.f, 900.f}).view({1, 1, 3}));
   EXPECT_EQ(detections.counts[0].item<int64_t>(), 2);
   EXPECT_FLOAT_EQ(detections.scores[0][0].item<float>(), 0.5f);
-}
-
-TEST(PerClassNms, HalfTypesAreRead) {
-  at::manual_seed(3);
-  const Tensor boxes = RandomCorners(50).unsqueeze(0);
-  const Tensor logits = at::randn({1, 50, 5}).to(at::kBFloat16);
-  const auto processor = *Create("", 4);
-  EXPECT_TRUE(at::equal(processor->Process(boxes, logits).scores,
-                        processor->Process(boxes, logits.to(at::kFloat)).scores));
 }
 
 // Higher scores first, then lower indices, of more than 32 bits.

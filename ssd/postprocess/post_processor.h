@@ -20,9 +20,9 @@ class PostProcessor {
  public:
   virtual ~PostProcessor() = default;
 
-  // boxes: [B, A, 4] f32 corners; class_logits: [B, A, C + 1], or [B, A, C] of sigmoids. Images are
-  // independent. Logits, so that an implementation may leave the softmax to the anchors that can
-  // survive.
+  // boxes: [B, A, 4] f32 corners; class_logits: [B, A, C + 1], or [B, A, C] of sigmoids, of any
+  // floating-point type. Images are independent. Logits, so that an implementation may leave the
+  // softmax to the anchors that can survive.
   virtual Detections Process(const Tensor& boxes, const Tensor& class_logits) const = 0;
 };
 

@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/text_proto.h"
-#include "ssd/postprocess/nms.h"
 #include "ssd/postprocess/post_processor.h"
+#include "ssd/postprocess/tensor_nms.h"
 
 namespace ssd {
 namespace {

@@ -26,11 +26,13 @@ using ::google::protobuf::io::CodedInputStream;
 constexpr size_t kMaxDimensions = 16;
 constexpr int64_t kMaxMessages = 100'000;  // layers and blobs; far above any model's
 
+// Of a field in protobuf's encoding: the lowest three bits of its tag; the others are its number.
+enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
 // Counts the layers of a net, or the blobs of a layer, and what is in them. A message takes far
 // more memory than the two bytes that an empty one has in a file, so this comes before parsing.
 // False for what is no message, or one that holds groups, which Caffe's do not.
 bool CountMessages(CodedInputStream& input, bool is_net, int64_t& count) {
-  enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
   for (uint32_t tag = input.ReadTag(); tag != 0; tag = input.ReadTag()) {
     uint64_t number = 0;
     int size = 0;
@@ -163,6 +165,34 @@ absl::StatusOr<WeightFile> ParseCaffeModel(absl::string_view bytes, const std::s
   for (const CaffeLayer& layer : net.layer()) SSD_RETURN_IF_ERROR(converter.Add(layer));
   if (net.has_name()) converter.file().metadata["net"] = net.name();
   return std::move(converter.file());
+}
+
+bool LooksLikeCaffeModel(absl::string_view bytes) {
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) return false;
+  CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()),
+                         static_cast<int>(bytes.size()));
+  // NetParameter's fields that caffe.proto leaves out: input, input_dim, force_backward, state,
+  // debug_info, input_shape.
+  const std::set<int> numbers = {4, 5, 7};
+  const std::set<int> messages_and_texts = {
+      CaffeNet::kNameFieldNumber, CaffeNet::kLayersFieldNumber, 3, 6, 8,
+      CaffeNet::kLayerFieldNumber};
+  bool has_layers = false;
+  for (uint32_t tag = input.ReadTag(); tag != 0; tag = input.ReadTag()) {
+    const int field = static_cast<int>(tag >> 3);
+    if ((tag & 7) == kVarint) {
+      uint64_t number = 0;
+      if (numbers.count(field) == 0 || !input.ReadVarint64(&number)) return false;
+      continue;
+    }
+    int size = 0;
+    if ((tag & 7) != kBytes || messages_and_texts.count(field) == 0 ||
+        !input.ReadVarintSizeAsInt(&size) || !input.Skip(size)) {
+      return false;
+    }
+    has_layers |= field == CaffeNet::kLayersFieldNumber || field == CaffeNet::kLayerFieldNumber;
+  }
+  return has_layers && input.ConsumedEntireMessage();
 }
 
 absl::StatusOr<WeightFile> ReadCaffeModel(const std::string& path) {

@@ -22,6 +22,10 @@ absl::StatusOr<WeightFile> ReadCaffeModel(const std::string& path);
 // As ReadCaffeModel, of the file's bytes; `path` names them in errors.
 absl::StatusOr<WeightFile> ParseCaffeModel(absl::string_view bytes, const std::string& path);
 
+// Whether the bytes are, from the first to the last, fields of Caffe's NetParameter, and layers
+// among them. Nothing else in the format marks such a file.
+bool LooksLikeCaffeModel(absl::string_view bytes);
+
 }  // namespace ssd
 
 #endif  // SSD_WEIGHTS_CAFFE_MODEL_H_

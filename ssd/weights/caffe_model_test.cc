@@ -102,6 +102,31 @@ TEST(CaffeModelTest, ReadsLayersOfOldFiles) {
   EXPECT_TRUE(file->Find("fc6/1")->equal(Expected({1, 1, 1, 4})));
 }
 
+TEST(CaffeModelTest, IsToldByItsContent) {
+  const std::string state = Bytes(6, Number(1, 1)) + Number(5, 0) + Number(7, 0);
+  for (const std::string& bytes :
+       {NewFormat(), OldFormat(), NewFormat() + OldFormat(), state + NewFormat()}) {
+    EXPECT_TRUE(LooksLikeCaffeModel(bytes));
+    EXPECT_FALSE(LooksLikeCaffeModel(bytes.substr(0, bytes.size() - 1))) << "cut off";
+    EXPECT_FALSE(LooksLikeCaffeModel(bytes + '\0'));
+    EXPECT_FALSE(LooksLikeCaffeModel(bytes + "text"));
+    EXPECT_FALSE(LooksLikeCaffeModel(bytes + Number(1, 1))) << "a name that is no text";
+    EXPECT_FALSE(LooksLikeCaffeModel(bytes + Bytes(9, ""))) << "not Caffe's field";
+  }
+  EXPECT_FALSE(LooksLikeCaffeModel(""));
+  EXPECT_FALSE(LooksLikeCaffeModel(Bytes(kNetName, "VGG"))) << "no layers";
+  // Other formats' first bytes: pickles, zip and tar files, ONNX, GraphDef, HDF5, text.
+  const std::string zeros(64, '\0');
+  for (const std::string& start :
+       {std::string("\x80\x02}q"), std::string("PK\x03\x04"), std::string("resnet18/"),
+        Number(1, 7) + Bytes(2, "pytorch"), Bytes(1, "node") + Bytes(4, Number(1, 22)),
+        std::string("\x89HDF\r\n"), std::string("# proto-file: x\n"),
+        std::string("\n\nmodel {\n")}) {
+    EXPECT_FALSE(LooksLikeCaffeModel(start)) << start;
+    EXPECT_FALSE(LooksLikeCaffeModel(start + zeros)) << start;
+  }
+}
+
 TEST(HostileCaffeModelTest, NoCutCrashes) {
   for (const std::string& bytes : {NewFormat(), OldFormat()}) {
     for (size_t size = 0; size < bytes.size(); ++size) {
@@ -117,6 +142,7 @@ TEST(HostileCaffeModelTest, NoCutCrashes) {
         std::string damaged = bytes;
         damaged[i] = static_cast<char>(value);
         ParseCaffeModel(damaged, "damaged.caffemodel").status().IgnoreError();
+        LooksLikeCaffeModel(damaged);
       }
     }
   }

@@ -17,6 +17,7 @@
 #include "ssd/weights/read_weights.h"
 #include "ssd/weights/sources/source.h"
 #include "ssd/weights/torch_file_writer.h"
+#include "ssd/weights/weight_metadata.h"
 
 namespace ssd {
 namespace {
@@ -27,6 +28,7 @@ constexpr WeightsOptions::Source kTorchvision[] = {
     WeightsOptions::TORCHVISION_SSDLITE320_MOBILENET_V3_LARGE,
     WeightsOptions::TORCHVISION_RESNET,
     WeightsOptions::TORCHVISION_VGG16,
+    WeightsOptions::TORCHVISION_VGG16_BN,
     WeightsOptions::TORCHVISION_MOBILENET_V2,
     WeightsOptions::TORCHVISION_MOBILENET_V3_LARGE,
 };
@@ -81,11 +83,13 @@ void TurnChannels(std::vector<TranslatedTensor>& tensors) {
 }
 
 // What whoever feeds the converted network must know. `trained` is of the written weights.
-std::string InputNote(const std::optional<TrainedInput>& trained, const WeightSource& target) {
-  if (!trained && !target.input) return "";
+std::string InputNote(const std::optional<TrainedInput>& trained, const WeightSource& source,
+                      const WeightSource& target) {
   if (!trained) {
-    return absl::StrCat("the file does not tell what its network is fed; ", target.description,
-                        " is fed ", InputText(*target.input));
+    return absl::StrCat(
+        UnknownInputText(source),
+        target.input ? absl::StrCat("; ", target.description, " is fed ", InputText(*target.input))
+                     : "");
   }
   if (!target.input) return absl::StrCat("the weights were trained on ", InputText(*trained));
   if (AreAlike(*trained, *target.input)) return "";
@@ -107,7 +111,7 @@ absl::StatusOr<Conversion> ConvertWeights(const ConversionOptions& options) {
         absl::StrCat("--names='", options.names, "' is neither torchvision nor own"));
   }
   SSD_ASSIGN_OR_RETURN(const WeightFile input, ReadWeights(options.input));
-  SSD_ASSIGN_OR_RETURN(const WeightSource* source,
+  SSD_ASSIGN_OR_RETURN(const WeightSource* const source,
                        FindSource(WeightsOptions::AUTO, input, options.input));
   SSD_ASSIGN_OR_RETURN(std::vector<TranslatedTensor> translated,
                        Translate(*source, input, options.input));
@@ -122,6 +126,7 @@ absl::StatusOr<Conversion> ConvertWeights(const ConversionOptions& options) {
     }
   }
   std::optional<TrainedInput> trained = input.input ? input.input : source->input;
+  const WeightSource* target = nullptr;
   if (options.names == "torchvision") {
     // All of torchvision's networks are fed RGB.
     if (trained && trained->bgr) {
@@ -131,16 +136,21 @@ absl::StatusOr<Conversion> ConvertWeights(const ConversionOptions& options) {
       std::reverse(trained->mean.begin(), trained->mean.end());
       std::reverse(trained->deviation.begin(), trained->deviation.end());
     }
-    SSD_ASSIGN_OR_RETURN(source, ToTorchvision(tensors, options.input));
+    SSD_ASSIGN_OR_RETURN(target, ToTorchvision(tensors, options.input));
   } else {
-    SSD_ASSIGN_OR_RETURN(source, FindSource(WeightsOptions::OWN, input, options.input));
+    SSD_ASSIGN_OR_RETURN(target, FindSource(WeightsOptions::OWN, input, options.input));
+    if (is_torch && (!input.labels.empty() || trained)) {
+      conversion.notes.push_back(absl::StrCat(
+          options.output, " keeps no names of classes and no input; a .safetensors file does"));
+    }
   }
-  conversion.target = source->description;
-  std::string note = InputNote(trained, *source);
+  conversion.target = target->description;
+  std::string note = InputNote(trained, *source, *target);
   if (!note.empty()) conversion.notes.push_back(std::move(note));
 
   NamedTensors output;
   output.metadata["format"] = "pt";  // as safetensors' own writer says for PyTorch
+  AddMetadata(input.labels, trained, output.metadata);
   for (TranslatedTensor& tensor : tensors) {
     const ElementType* const type = FindElementType(tensor.tensor.scalar_type());
     conversion.rows.push_back({*tensor.name, tensor.file_name, tensor.tensor.sizes().vec(),

@@ -18,15 +18,15 @@
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/model/multibox_head.h"
-#include "ssd/weights/name_rules.h"
+#include "ssd/weights/class_rows.h"
 #include "ssd/weights/read_weights.h"
 #include "ssd/weights/sources/source.h"
+#include "ssd/weights/weight_metadata.h"
 
 namespace ssd {
 namespace {
 
 constexpr char kBackbone[] = "backbone.";
-constexpr char kBackground[] = "background";
 constexpr char kBoxCodes[] = "head.box_codes.";
 constexpr char kClassLogits[] = "head.class_logits.";
 constexpr int64_t kCodesPerBox = 4;
@@ -60,131 +60,6 @@ std::optional<size_t> LevelOf(absl::string_view name, absl::string_view convolut
   if (name != "weight" && name != "bias") return std::nullopt;
   return level;
 }
-
-// Which of a file's rows of class logits each of the detector's starts from.
-class RowChoice {
- public:
-  RowChoice(const WeightsOptions& options, const std::vector<std::string>& file_labels,
-            const LabelMap& labels, int64_t logits)
-      : options_(options), file_labels_(file_labels), labels_(labels), logits_(logits) {}
-
-  // For each of the detector's logits of an anchor the file's, of which there are `rows`; -1 for
-  // none. nullopt when the file's classes cannot be told. How it was chosen is added to `notes`.
-  absl::StatusOr<std::optional<std::vector<int64_t>>> Choose(int64_t rows,
-                                                             std::vector<std::string>& notes) {
-    const std::vector<std::string> classes = ClassesOf(rows);
-    if (!options_.class_row().empty()) {
-      SSD_ASSIGN_OR_RETURN(std::vector<int64_t> chosen, AsGiven(rows, classes));
-      Note("classes start from the rows that class_row names", notes);
-      return std::optional<std::vector<int64_t>>(std::move(chosen));
-    }
-    std::vector<std::string> absent;
-    std::vector<int64_t> chosen = ByName(classes, absent);
-    const bool found = absent.size() < labels_.names.size();
-    // Names that are only published, and none of which is found, are those of another dataset.
-    if (found || (!file_labels_.empty() && rows == logits_)) {
-      Note(absl::StrCat(
-               "classes start from those of the same name among the file's ", rows,
-               absent.empty() ? "" : "; these are none of them, and start as without the file: ",
-               absl::StrJoin(absent, ", ")),
-           notes);
-      return std::optional<std::vector<int64_t>>(std::move(chosen));
-    }
-    if (rows != logits_) return std::optional<std::vector<int64_t>>();
-    Note(absl::StrCat("the names of the file's ", rows,
-                      " classes are unknown: they are taken one by one (class_row)"),
-         notes);
-    for (int64_t row = 0; row < rows; ++row) chosen[static_cast<size_t>(row)] = row;
-    return std::optional<std::vector<int64_t>>(std::move(chosen));
-  }
-
- private:
-  bool HasBackground() const { return logits_ == labels_.num_classes() + 1; }
-
-  // The detector's logit of label l = i + 1.
-  int64_t LogitOf(size_t i) const { return static_cast<int64_t>(i) + (HasBackground() ? 1 : 0); }
-
-  // Names of the file's rows, "" for the background; empty when they are unknown.
-  std::vector<std::string> ClassesOf(int64_t rows) const {
-    const int64_t known = static_cast<int64_t>(file_labels_.size());
-    if (known == rows) return file_labels_;
-    if (known + 1 != rows) return PublishedClasses(rows);
-    std::vector<std::string> classes = {""};
-    classes.insert(classes.end(), file_labels_.begin(), file_labels_.end());
-    return classes;
-  }
-
-  // -1 when the file has no class of that name.
-  static int64_t RowOf(const std::vector<std::string>& classes, absl::string_view name) {
-    const auto found = std::find(classes.begin(), classes.end(), name);
-    return name.empty() || found == classes.end() ? -1 : found - classes.begin();
-  }
-
-  // The background's logit starts from row 0, where the file has one; none: -1.
-  int64_t BackgroundRow(const std::vector<std::string>& classes) const {
-    return classes.empty() || classes[0].empty() ? 0 : -1;
-  }
-
-  // The labels that are no class of the file's are added to `absent`.
-  std::vector<int64_t> ByName(const std::vector<std::string>& classes,
-                              std::vector<std::string>& absent) const {
-    std::vector<int64_t> chosen(static_cast<size_t>(logits_), -1);
-    if (HasBackground()) chosen[0] = BackgroundRow(classes);
-    for (size_t i = 0; i < labels_.names.size(); ++i) {
-      const int64_t row = RowOf(classes, labels_.names[i]);
-      if (row < 0) absent.push_back(labels_.names[i]);
-      chosen[static_cast<size_t>(LogitOf(i))] = row;
-    }
-    return chosen;
-  }
-
-  absl::StatusOr<std::vector<int64_t>> AsGiven(int64_t rows,
-                                               const std::vector<std::string>& classes) const {
-    std::vector<int64_t> chosen(static_cast<size_t>(logits_), -1);
-    if (HasBackground()) chosen[0] = BackgroundRow(classes);
-    for (int i = 0; i < options_.class_row_size(); ++i) {
-      const WeightsOptions::ClassRow& entry = options_.class_row(i);
-      const auto error = [i](absl::string_view field, absl::string_view what) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("model.weights.class_row[", i, "].", field, ": ", what));
-      };
-      int64_t logit = -1;
-      const auto label = std::find(labels_.names.begin(), labels_.names.end(), entry.label());
-      if (label != labels_.names.end()) {
-        logit = LogitOf(static_cast<size_t>(label - labels_.names.begin()));
-      } else if (entry.label() == kBackground && HasBackground()) {
-        logit = 0;
-      } else {
-        return error("label", absl::StrCat("'", entry.label(), "' is none of the labels: ",
-                                           absl::StrJoin(labels_.names, ", ")));
-      }
-      if (entry.has_row() == entry.has_from()) return error("row", "set either row or from");
-      int64_t row = entry.row();
-      if (entry.has_from()) {
-        row = RowOf(classes, entry.from());
-        if (row < 0) {
-          return error("from", absl::StrCat("'", entry.from(), "' is no class of the file's ", rows,
-                                            " rows, as far as is known; set row"));
-        }
-      } else if (row < 0 || row >= rows) {
-        return error("row", absl::StrCat(row, " must be in [0, ", rows - 1, "]"));
-      }
-      chosen[static_cast<size_t>(logit)] = row;
-    }
-    return chosen;
-  }
-
-  static void Note(std::string note, std::vector<std::string>& notes) {
-    if (std::find(notes.begin(), notes.end(), note) == notes.end()) {
-      notes.push_back(std::move(note));
-    }
-  }
-
-  const WeightsOptions& options_;
-  const std::vector<std::string>& file_labels_;
-  const LabelMap& labels_;
-  const int64_t logits_;
-};
 
 // `current` with the logits that have a row replaced: [anchors x logits, ...] from
 // [anchors x rows, ...].
@@ -223,8 +98,8 @@ class Loader {
     report_.source = source->description;
     if (source->backbone_only && !BackboneOnly()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(options_.path(), ": ", source->description,
-                       " are a backbone without a head; set model.weights.part: BACKBONE"));
+          absl::StrCat(options_.path(), ": the weights of ", source->description,
+                       " are a backbone's, without a head; set model.weights.part: BACKBONE"));
     }
     SSD_ASSIGN_OR_RETURN(const std::vector<TranslatedTensor> tensors,
                          Translate(*source, file, options_.path()));
@@ -245,17 +120,22 @@ class Loader {
     if (!options_.class_row().empty() && !rows_chosen_) {
       report_.notes.push_back("class_row has no effect: no class logits of the file are loaded");
     }
-    const std::optional<TrainedInput>& trained = file.input ? file.input : source->input;
-    const std::optional<TrainedInput> fed = InputOf(detector_.config().input());
-    if (trained && fed && !AreAlike(*trained, *fed)) {
-      report_.notes.push_back(absl::StrCat("the weights were trained on ", InputText(*trained),
-                                           ", the detector has ", InputText(*fed)));
-    }
+    NoteInput(file.input ? file.input : source->input, *source);
     return std::move(report_);
   }
 
  private:
   bool BackboneOnly() const { return options_.part() == WeightsOptions::BACKBONE; }
+
+  // Notes an input that is not what the weights were trained on, or may not be.
+  void NoteInput(const std::optional<TrainedInput>& trained, const WeightSource& source) {
+    const std::optional<TrainedInput> fed = InputOf(detector_.config().input());
+    if (trained && (!fed || AreAlike(*trained, *fed))) return;
+    report_.notes.push_back(
+        absl::StrCat(trained ? absl::StrCat("the weights were trained on ", InputText(*trained))
+                             : UnknownInputText(source),
+                     fed ? absl::StrCat(", the detector has ", InputText(*fed)) : ""));
+  }
 
   void CollectDestinations() {
     const auto add = [this](const std::string& name, const Tensor& tensor) {
@@ -359,9 +239,9 @@ class Loader {
         current.size(0) != anchors * logits) {
       return absl::OkStatus();
     }
-    RowChoice choice(options_, file_labels, labels_, logits);
+    const ClassRows classes(options_, file_labels, labels_, logits);
     SSD_ASSIGN_OR_RETURN(const std::optional<std::vector<int64_t>> chosen,
-                         choice.Choose(values.size(0) / anchors, report_.notes));
+                         classes.Choose(values.size(0) / anchors, report_.notes));
     if (!chosen) return absl::OkStatus();
     values = WithRows(current, values, anchors, *chosen);
     rows_chosen_ = true;

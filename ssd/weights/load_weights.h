@@ -34,8 +34,8 @@ struct LoadReport {
 // and layout of the detector's weights stay.
 //
 // \error as ReadWeights; InvalidArgument naming the file when no source is known for its names, or
-// weights are missing, unused or of another shape without a pattern that permits it, and naming the
-// field for a class_row without a label or a class. The detector is unchanged after an error.
+// weights are missing, unused or of another shape without a pattern that permits it, and naming
+// class_row as ClassRows::Choose (class_rows.h). The detector is unchanged after an error.
 // Precondition: as many labels as the detector has classes.
 absl::StatusOr<LoadReport> LoadWeights(const WeightsOptions& options, const LabelMap& labels,
                                        SsdDetector& detector);

@@ -11,12 +11,13 @@
 #include "absl/strings/strip.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
-#include "ssd/model/model_file.pb.h"
+#include "ssd/model/model.pb.h"
 #include "ssd/model/tensor_archive.h"
 #include "ssd/tensor_files/mapped_file.h"
 #include "ssd/tensor_files/safetensors.h"
 #include "ssd/weights/caffe_model.h"
 #include "ssd/weights/torch_file.h"
+#include "ssd/weights/weight_metadata.h"
 #include "ssd/weights/zip_archive.h"
 
 namespace ssd {
@@ -56,9 +57,7 @@ absl::StatusOr<WeightFile> ReadOwn(const std::string& path) {
   }
   if (reader.HasText(kLabels)) {
     SSD_ASSIGN_OR_RETURN(const std::string text, reader.ReadText(kLabels));
-    SavedLabels labels;
-    SSD_RETURN_IF_ERROR(ParseTextProto(text, absl::StrCat(path, "/", kLabels), labels));
-    for (const SavedLabels::Class& label : labels.classes()) file.labels.push_back(label.name());
+    SSD_RETURN_IF_ERROR(ReadLabels(text, absl::StrCat(path, "/", kLabels), file));
   }
   if (reader.HasText(kModel)) {
     SSD_ASSIGN_OR_RETURN(const std::string text, reader.ReadText(kModel));
@@ -73,31 +72,20 @@ absl::StatusOr<WeightFile> ReadOwn(const std::string& path) {
 
 }  // namespace
 
-std::optional<TrainedInput> InputOf(const InputConfig& config) {
-  TrainedInput input;
-  input.bgr = config.channel_order() == InputConfig::BGR;
-  const int channels = static_cast<int>(input.mean.size());
-  if (config.mean_size() != channels || config.std_size() != channels) return std::nullopt;
-  for (int i = 0; i < channels; ++i) {
-    if (!(config.std(i) > 0)) return std::nullopt;
-    input.mean[static_cast<size_t>(i)] = config.mean(i);
-    input.deviation[static_cast<size_t>(i)] = config.std(i);
-  }
-  return input;
-}
-
 absl::StatusOr<WeightFile> ReadWeights(const std::string& path) {
   SSD_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   // First: the size of its header may look like another format's first bytes.
   if (LooksLikeSafetensors(file.bytes())) {
     WeightFile weights;
     SSD_ASSIGN_OR_RETURN(static_cast<NamedTensors&>(weights), ParseSafetensors(file.bytes(), path));
+    SSD_RETURN_IF_ERROR(ReadMetadata(path, weights));
     return weights;
   }
   if (absl::StartsWith(file.bytes(), "PK")) {
     SSD_ASSIGN_OR_RETURN(const ZipArchive archive, ZipArchive::Open(file.bytes(), path));
     if (!HasEntry(archive, kPickle) && HasEntry(archive, kIndex)) return ReadOwn(path);
-  } else if (absl::EndsWith(path, ".caffemodel")) {
+  } else if (LooksLikeCaffeModel(file.bytes()) || absl::EndsWith(path, ".caffemodel")) {
+    // By the name too: one that is cut off looks like nothing.
     return ParseCaffeModel(file.bytes(), path);
   }
   return ParseTorchFile(file.bytes(), path);

@@ -13,10 +13,10 @@
 #include "ssd/coders/box_coder.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/logging.h"
-#include "ssd/losses/multibox_loss.h"
+#include "ssd/losses/multibox_terms.h"
 #include "ssd/matchers/ssd_matcher.h"
-#include "ssd/postprocess/nms.h"
 #include "ssd/postprocess/post_processor.h"
+#include "ssd/postprocess/tensor_nms.h"
 
 namespace ssd {
 namespace {

@@ -29,6 +29,7 @@
 #include "ssd/model/ssd_detector.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
+#include "tests/configs/narrow.h"
 #include "tests/golden/golden.h"
 
 namespace ssd {
@@ -128,22 +129,6 @@ std::string Described(const Experiment& experiment) {
   json.Parse(description->json.c_str());
   return absl::StrCat(json["num_classes"].GetInt64(), " | ", json["num_anchors"].GetInt64(), " | ",
                       json["parameters"].GetInt64(), " | ", Giga(json["flops"].GetDouble()));
-}
-
-// The same network with few channels, so that a step takes a moment.
-ModelConfig Narrow(const ModelConfig& model) {
-  ModelConfig narrow = model;
-  BackboneConfig& backbone = *narrow.mutable_backbone();
-  if (backbone.has_resnet()) {
-    backbone.mutable_resnet()->set_width(std::min(backbone.resnet().width(), 16));
-  } else if (backbone.has_vgg16()) {
-    backbone.mutable_vgg16()->set_width(8);
-  } else if (backbone.has_mobilenet_v2()) {
-    backbone.mutable_mobilenet_v2()->set_width_multiplier(0.25);
-  } else if (backbone.has_mobilenet_v3_large()) {
-    backbone.mutable_mobilenet_v3_large()->set_width_multiplier(0.25);
-  }
-  return narrow;
 }
 
 class ShippedExperiment : public testing::TestWithParam<std::string> {};

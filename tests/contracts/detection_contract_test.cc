@@ -661,6 +661,23 @@ TEST_P(PostProcessorContract, OrderOfAnchorsDoesNotMatter) {
   EXPECT_TRUE(at::equal(after.labels, before.labels));
 }
 
+// Logits as a head gives them under autocast: they mean the numbers they stand for.
+TEST_P(PostProcessorContract, HalfTypesAreRead) {
+  const Tensor boxes = RandomCorners({2, 100}).to(device());
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const Tensor logits = Logits(at::randn({2, 100, kClasses + 1}) * 2).to(device()).to(type);
+    const Detections found = processor_->Process(boxes, logits);
+    const Detections expected = processor_->Process(boxes, logits.to(at::kFloat));
+    EXPECT_EQ(found.boxes.scalar_type(), at::kFloat);
+    EXPECT_EQ(found.scores.scalar_type(), at::kFloat);
+    EXPECT_GT(found.counts.min().item<int64_t>(), 0);
+    EXPECT_TRUE(at::equal(found.counts, expected.counts));
+    EXPECT_TRUE(at::equal(found.boxes, expected.boxes));
+    EXPECT_TRUE(at::equal(found.scores, expected.scores));
+    EXPECT_TRUE(at::equal(found.labels, expected.labels));
+  }
+}
+
 TEST_P(PostProcessorContract, NoAnchorsAndNoImages) {
   const auto counts = [this](int64_t images, int64_t anchors) {
     const Tensor logits = Logits(at::zeros({images, anchors, kClasses + 1}));

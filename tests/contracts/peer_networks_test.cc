@@ -1,6 +1,6 @@
 // The published SSDs, built of this program's parts: each of their tensors has one here, of the
-// same shape, and none is left over. The mappings are those that their weights would be imported
-// by.
+// same shape, and none is left over. The mappings are written apart from the tables that read their
+// weights (ssd/weights/sources).
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

@@ -9,6 +9,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
+  ssd::LooksLikeCaffeModel(bytes);
   const absl::StatusOr<ssd::WeightFile> file = ssd::ParseCaffeModel(bytes, "fuzz.caffemodel");
   if (!file.ok()) return 0;
   size_t read = 0;

@@ -342,6 +342,14 @@ TEST(SsdDetectorTest, ErrorsNameTheField) {
   EXPECT_EQ(CreateError(std::string(kSmall) + " head { truncate_initial_weights: true }"),
             "model.head.truncate_initial_weights: true has no effect without "
             "model.head.initial_standard_deviation; set that, or leave this out");
+  const std::string one_cell =
+      "num_levels: 2 input { height: 32 width: 32 } backbone { resnet { depth: 18 norm: "
+      "GROUP_NORM ";
+  EXPECT_EQ(CreateError(one_cell + "width: 4 } }"),
+            "model.backbone.resnet.norm: GROUP_NORM leaves nothing of a map of one cell whose 32 "
+            "channels are a group each, and an input of 32x32 makes one; use a larger input, a "
+            "larger backbone.resnet.width, or norm: BATCH_NORM");
+  EXPECT_EQ(CreateError(one_cell + "width: 8 } }"), "");
   EXPECT_EQ(CreateError("backbone { resnet { depth: 50 width: 4096 } }"),
             "model.backbone.resnet.width: 4096 must be in [1, 512]");
   EXPECT_EQ(CreateError("num_levels: 1 input { height: 16384 width: 16384 } backbone { tiny { "

@@ -11,16 +11,20 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ssd/core/file.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/model/model_file.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/tensor_files/safetensors.h"
+#include "ssd/weights/caffe.pb.h"
 #include "ssd/weights/convert_weights.h"
 #include "ssd/weights/read_weights.h"
 #include "ssd/weights/sources/source.h"
@@ -30,6 +34,7 @@
 namespace ssd {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -41,6 +46,9 @@ constexpr char kTiny[] =
 // Two levels of the backbone's, one extra.
 constexpr char kTinyVgg[] =
     "num_levels: 3 input { height: 96 width: 128 } backbone { vgg16 { width: 4 } }";
+constexpr char kTinyVggBn[] =
+    "num_levels: 3 input { height: 96 width: 128 } backbone { vgg16 { width: 4 norm: BATCH_NORM } "
+    "}";
 
 std::shared_ptr<SsdDetector> MakeDetector(const std::string& text, int64_t num_classes,
                                           uint64_t seed = 31) {
@@ -111,6 +119,49 @@ WeightFile Renamed(const SsdDetector& detector, const std::string& from, const s
     }
   }
   return file;
+}
+
+// A classifier of torchvision's: a detector's VGG as far as fc6, which has that number.
+std::string VggClassifier(const SsdDetector& detector, int fc6, const std::string& name) {
+  const WeightFile all = Renamed(detector, "backbone.features.", "");
+  WeightFile file;
+  for (const auto& [layer, tensor] : all.tensors) {
+    int number = 0;
+    EXPECT_TRUE(absl::SimpleAtoi(layer.substr(0, layer.find('.')), &number)) << layer;
+    if (number < fc6) file.tensors.emplace_back("features." + layer, tensor);
+  }
+  file.tensors.emplace_back("classifier.0.weight", at::zeros({2, 2}));
+  const absl::Status written = WriteTorchFile(TestPath(name), file);
+  EXPECT_TRUE(written.ok()) << written;
+  return TestPath(name);
+}
+
+// A detector's VGG as Caffe's SSD starts from it.
+std::string CaffesVgg(const SsdDetector& detector, const std::string& name) {
+  const WeightSource& caffe =
+      **FindSource(WeightsOptions::CAFFE_VGG16_REDUCEDFC, WeightFile(), name);
+  std::map<std::string, std::map<std::string, Tensor>> layers;  // blobs by number
+  for (const auto& [own, tensor] : StateOf(detector)) {
+    const std::optional<std::string> blob = RenameBack(caffe.rules, own);
+    if (!blob) continue;
+    const size_t slash = blob->find('/');
+    layers[blob->substr(0, slash)][blob->substr(slash + 1)] = tensor;
+  }
+  CaffeNet net;
+  for (const auto& [layer_name, blobs] : layers) {
+    CaffeLayer& layer = *net.add_layer();
+    layer.set_name(layer_name);
+    for (const auto& entry : blobs) {
+      const Tensor values = entry.second.contiguous();
+      CaffeBlob& blob = *layer.add_blobs();
+      for (const int64_t extent : values.sizes()) blob.mutable_shape()->add_dim(extent);
+      const float* const numbers = values.const_data_ptr<float>();
+      for (int64_t i = 0; i < values.numel(); ++i) blob.add_data(numbers[i]);
+    }
+  }
+  const absl::Status written = WriteFileAtomically(TestPath(name), net.SerializeAsString());
+  EXPECT_TRUE(written.ok()) << written;
+  return TestPath(name);
 }
 
 TEST(LoadWeightsTest, AModelFileGivesAllItsWeights) {
@@ -199,7 +250,8 @@ TEST(LoadWeightsTest, ClassesThatTheFileLacksStayAsTheyAre) {
   const absl::StatusOr<LoadReport> in_order =
       Load(nameless, "", Labels({"person", "robot", "cat"}), *detector);
   ASSERT_TRUE(in_order.ok()) << in_order.status();
-  EXPECT_THAT(in_order->notes, ElementsAre(HasSubstr("classes are unknown")));
+  EXPECT_THAT(in_order->notes,
+              ElementsAre(HasSubstr("classes are unknown"), HasSubstr("does not tell what")));
   EXPECT_TRUE(Rows(*detector, bias, 4).equal(stored));
 }
 
@@ -230,6 +282,21 @@ TEST(ReadWeightsTest, ATorchScriptArchiveWithAnIndexIsNotOurs) {
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_NE(file->Find("w"), nullptr);
   EXPECT_TRUE(file->Find("w")->equal(at::ones({2})));
+}
+
+TEST(ReadWeightsTest, CaffesFilesAreToldByTheirContent) {
+  const auto saved = MakeDetector(kTinyVgg, 3);
+  const std::string path = CaffesVgg(*saved, "vgg_of_any_name");
+  const absl::StatusOr<WeightFile> file = ReadWeights(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_NE(file->Find("conv1_1/0"), nullptr);
+  EXPECT_TRUE(file->Find("conv1_1/0")->equal(StateOf(*saved).at("backbone.features.0.weight")));
+  // Of one that is cut off nothing but its name tells.
+  const absl::StatusOr<std::string> bytes = ReadFile(path);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  const std::string cut = TestPath("cut.caffemodel");
+  ASSERT_TRUE(WriteFileAtomically(cut, bytes->substr(0, bytes->size() - 1)).ok());
+  EXPECT_THAT(std::string(ReadWeights(cut).status().message()), HasSubstr("is no Caffe model, or"));
 }
 
 TEST(LoadWeightsTest, ClassRowsAreTakenAsGiven) {
@@ -412,6 +479,33 @@ TEST(LoadWeightsTest, ReducedVggLacksTheScalesOfItsL2Norm) {
                   .equal(StateOf(*saved).at("backbone.features.31.weight")));
 }
 
+TEST(LoadWeightsTest, TorchvisionsVgg16DoesNotTellItsInput) {
+  const auto saved = MakeDetector(kTinyVgg, 3);
+  auto detector = MakeDetector(kTinyVgg, 3, 77);
+  const absl::StatusOr<LoadReport> report =
+      Load(VggClassifier(*saved, 31, "vgg16.pth"), "part: BACKBONE", NumberedLabels(3), *detector);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->source, "torchvision's vgg16");
+  EXPECT_EQ(report->missing.size(), 5u) << "fc6, fc7 and the scales";
+  EXPECT_THAT(report->notes,
+              ElementsAre(AllOf(HasSubstr("vgg16-397923af.pth on input { channel_order: RGB mean: "
+                                          "[123.675"),
+                                HasSubstr("vgg16_features-amdegroot-88682ab5.pth on input { "
+                                          "channel_order: RGB mean: [122.999"))));
+  EXPECT_TRUE(StateOf(*detector)
+                  .at("backbone.features.28.weight")
+                  .equal(StateOf(*saved).at("backbone.features.28.weight")));
+  // vgg16_bn's is known.
+  const auto normed = MakeDetector(kTinyVggBn, 3);
+  auto detector_bn = MakeDetector(kTinyVggBn, 3, 77);
+  const absl::StatusOr<LoadReport> report_bn =
+      Load(VggClassifier(*normed, 44, "vgg16_bn.pth"), "part: BACKBONE", NumberedLabels(3),
+           *detector_bn);
+  ASSERT_TRUE(report_bn.ok()) << report_bn.status();
+  EXPECT_EQ(report_bn->source, "torchvision's vgg16_bn");
+  EXPECT_THAT(report_bn->notes, IsEmpty());
+}
+
 // --- peers' detectors ---
 
 struct Peer {
@@ -535,6 +629,137 @@ TEST(ConvertWeightsTest, TorchvisionsNetworksAreFedRgb) {
   ASSERT_TRUE(same.ok()) << same.status();
   EXPECT_TRUE(
       same->Find("backbone.features.0.weight")->equal(state.at("backbone.features.0.weight")));
+}
+
+// Networks that have torchvision's names in part.
+TEST(ConvertWeightsTest, OtherNetworksAreNotCalledTorchvisions) {
+  const auto error = [](const std::string& input) {
+    ConversionOptions options;
+    options.input = input;
+    options.output = TestPath("refused.safetensors");
+    return std::string(ConvertWeights(options).status().message());
+  };
+  // Its norms have the numbers of ssd300_vgg16's convolutions.
+  const auto normed = MakeDetector(kTinyVggBn, 3);
+  EXPECT_THAT(error(Saved(*normed, NumberedLabels(3), "vgg_bn.pt")),
+              AllOf(HasSubstr("torchvision has no such network: no name for "
+                              "'backbone.features.1."),
+                    HasSubstr("--names=own")));
+  // The classifiers have neither fc6 nor fc7 with these numbers.
+  const auto plain = MakeDetector(kTinyVgg, 3);
+  const std::string reduced = TestPath("reducedfc.pth");
+  ASSERT_TRUE(WriteTorchFile(reduced, Renamed(*plain, "backbone.features.", "")).ok());
+  EXPECT_THAT(error(reduced), HasSubstr("no name for 'backbone.features.31."));
+  EXPECT_THAT(error(CaffesVgg(*plain, "reduced.caffemodel")),
+              HasSubstr("no name for 'backbone.features.31."));
+}
+
+TEST(ConvertWeightsTest, ClassifiersOfTorchvisionsStayWhatTheyAre) {
+  const auto expect = [](const std::string& input, const std::string& target) {
+    ConversionOptions options;
+    options.input = input;
+    options.output = TestPath("classifier.safetensors");
+    const absl::StatusOr<Conversion> conversion = ConvertWeights(options);
+    ASSERT_TRUE(conversion.ok()) << conversion.status();
+    EXPECT_EQ(conversion->target, target);
+    for (const Conversion::Row& row : conversion->rows) EXPECT_EQ(row.name, row.file_name);
+    EXPECT_THAT(conversion->left_out, ElementsAre("classifier.0.weight"));
+  };
+  expect(VggClassifier(*MakeDetector(kTinyVgg, 3), 31, "plain.pth"), "torchvision's vgg16");
+  expect(VggClassifier(*MakeDetector(kTinyVggBn, 3), 44, "normed.pth"), "torchvision's vgg16_bn");
+}
+
+TEST(ConvertWeightsTest, ABackboneUnderOurNamesIsLoadedBack) {
+  const auto saved = MakeDetector(kTiny, 3);
+  const std::map<std::string, Tensor> expected = StateOf(*saved);
+  WeightFile file = Renamed(*saved, "backbone.", "");
+  file.tensors.emplace_back("fc.weight", at::zeros({2, 2}));
+  ConversionOptions options;
+  options.names = "own";
+  options.input = TestPath("resnet18_to_own.pth");
+  ASSERT_TRUE(WriteTorchFile(options.input, file).ok());
+  for (const bool keeps_input : {false, true}) {
+    options.output = TestPath(keeps_input ? "resnet18.safetensors" : "resnet18.pt");
+    const absl::StatusOr<Conversion> conversion = ConvertWeights(options);
+    ASSERT_TRUE(conversion.ok()) << conversion.status();
+    EXPECT_THAT(conversion->left_out, ElementsAre("fc.weight"));
+    if (!keeps_input) EXPECT_THAT(conversion->notes, Contains(HasSubstr("keeps no names")));
+    auto detector = MakeDetector(kTiny, 3, 77);
+    EXPECT_THAT(
+        std::string(Load(options.output, "", NumberedLabels(3), *detector).status().message()),
+        HasSubstr("set model.weights.part: BACKBONE"));
+    const absl::StatusOr<LoadReport> report =
+        Load(options.output, "part: BACKBONE", NumberedLabels(3), *detector);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->source, "this program's backbones");
+    EXPECT_THAT(report->missing, IsEmpty());
+    for (const auto& [name, tensor] : StateOf(*detector)) {
+      if (absl::StartsWith(name, "backbone.")) EXPECT_TRUE(tensor.equal(expected.at(name))) << name;
+    }
+    if (keeps_input) {
+      EXPECT_THAT(report->notes, IsEmpty());
+    } else {
+      EXPECT_THAT(report->notes, ElementsAre(HasSubstr("does not tell what")));
+    }
+    // As torchvision's own file, it may have more than is needed.
+    auto conv4 = MakeDetector(
+        "num_levels: 3 input { height: 96 width: 128 } "
+        "backbone { resnet { depth: 18 width: 4 form: CONV4_STRIDE_1 } }",
+        3, 77);
+    const absl::Status shorter =
+        Load(options.output, "part: BACKBONE", NumberedLabels(3), *conv4).status();
+    EXPECT_TRUE(shorter.ok()) << shorter;
+  }
+}
+
+TEST(ConvertWeightsTest, ClassesAndInputStayWithTheWeights) {
+  const auto saved = MakeDetector(
+      "num_levels: 3 input { height: 96 width: 128 channel_order: BGR mean: [104, 117, 123] "
+      "std: [1, 1, 1] } backbone { vgg16 { width: 4 } }",
+      3);
+  at::NoGradGuard no_grad;
+  const std::string bias = "head.class_logits.0.bias";
+  saved->named_parameters()[bias].normal_();
+  ConversionOptions options;
+  options.names = "own";
+  options.input = Saved(*saved, Labels({"cat", "dog", "person"}), "bgr_classes.pt");
+  options.output = TestPath("bgr_classes.safetensors");
+  ASSERT_TRUE(ConvertWeights(options).ok());
+  const absl::StatusOr<WeightFile> own = ReadWeights(options.output);
+  ASSERT_TRUE(own.ok()) << own.status();
+  EXPECT_THAT(own->labels, ElementsAre("cat", "dog", "person"));
+  ASSERT_TRUE(own->input.has_value());
+  EXPECT_TRUE(own->input->bgr);
+  EXPECT_THAT(own->input->mean, ElementsAre(104, 117, 123));
+  EXPECT_THAT(own->input->deviation, ElementsAre(1, 1, 1));
+  auto detector = MakeDetector(kTinyVgg, 2, 77);
+  const absl::StatusOr<LoadReport> report =
+      Load(options.output, "", Labels({"person", "cat"}), *detector);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(Rows(*detector, bias, 3).select(1, 1).equal(Rows(*saved, bias, 4).select(1, 3)));
+  EXPECT_THAT(report->notes, Contains(HasSubstr("trained on input { channel_order: BGR")));
+
+  // Turned with the first convolution.
+  options.names = "torchvision";
+  ASSERT_TRUE(ConvertWeights(options).ok());
+  const absl::StatusOr<WeightFile> turned = ReadWeights(options.output);
+  ASSERT_TRUE(turned.ok()) << turned.status();
+  EXPECT_THAT(turned->labels, ElementsAre("cat", "dog", "person"));
+  ASSERT_TRUE(turned->input.has_value());
+  EXPECT_FALSE(turned->input->bgr);
+  EXPECT_THAT(turned->input->mean, ElementsAre(123, 117, 104));
+
+  // What the source is known to be fed.
+  options.names = "own";
+  options.input = CaffesVgg(*saved, "bgr.caffemodel");
+  ASSERT_TRUE(ConvertWeights(options).ok());
+  auto fed_rgb = MakeDetector(kTinyVgg, 2, 77);
+  const absl::StatusOr<LoadReport> caffe =
+      Load(options.output, "part: BACKBONE", Labels({"person", "cat"}), *fed_rgb);
+  ASSERT_TRUE(caffe.ok()) << caffe.status();
+  EXPECT_THAT(caffe->missing, ElementsAre("backbone.conv4_3_norm.weight"));
+  EXPECT_THAT(caffe->notes, ElementsAre(HasSubstr("trained on input { channel_order: BGR mean: "
+                                                  "[104, 117, 123] std: [1, 1, 1] }")));
 }
 
 TEST(ConvertWeightsTest, KeepsOurNamesOnRequest) {

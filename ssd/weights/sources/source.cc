@@ -13,6 +13,12 @@ namespace ssd {
 namespace {
 
 bool HasSignature(const WeightFile& file, const WeightSource& source) {
+  const auto is_known = [&source](const auto& entry) {
+    return Rename(source.rules, entry.first).has_value();
+  };
+  if (source.has_all_names && !std::all_of(file.tensors.begin(), file.tensors.end(), is_known)) {
+    return false;
+  }
   return std::all_of(source.signature.begin(), source.signature.end(), [&](const auto& wanted) {
     const NameRule rule = {wanted, ""};
     return std::any_of(file.tensors.begin(), file.tensors.end(), [&](const auto& entry) {
@@ -24,6 +30,16 @@ bool HasSignature(const WeightFile& file, const WeightSource& source) {
 }  // namespace
 
 TrainedInput ImageNetInput() { return {false, {123.675, 116.28, 103.53}, {58.395, 57.12, 57.375}}; }
+
+TrainedInput TorchvisionSsd300Input() {
+  return {false, {0.48235 * 255, 0.45882 * 255, 0.40784 * 255}, {1, 1, 1}};
+}
+
+void AddConvolution(const std::string& from, const std::string& to, std::vector<NameRule>& rules) {
+  for (const char* const kind : {".weight", ".bias"}) {
+    rules.push_back({absl::StrCat(from, kind), absl::StrCat(to, kind)});
+  }
+}
 
 bool AreAlike(const TrainedInput& trained, const TrainedInput& fed) {
   constexpr double kTolerance = 2.55;
@@ -44,6 +60,16 @@ std::string InputText(const TrainedInput& input) {
                       absl::StrJoin(input.deviation, ", "), "] }");
 }
 
+std::string UnknownInputText(const WeightSource& source) {
+  std::vector<std::string> published;
+  for (const PublishedInput& entry : source.published_inputs) {
+    published.push_back(absl::StrCat(entry.file, " on ", InputText(entry.input)));
+  }
+  return absl::StrCat("the file does not tell what its weights were trained on",
+                      published.empty() ? "" : "; of those that are published, ",
+                      absl::StrJoin(published, ", "));
+}
+
 const std::vector<WeightSource>& WeightSources() {
   static const auto* const sources = new std::vector<WeightSource>{
       OwnSource(),
@@ -57,7 +83,9 @@ const std::vector<WeightSource>& WeightSources() {
       TorchvisionMobilenetV2(),
       TorchvisionMobilenetV3Large(),
       TorchvisionVgg16(),
+      TorchvisionVgg16Bn(),
       Vgg16Reducedfc(),
+      OwnBackbone(),
   };
   return *sources;
 }

@@ -24,13 +24,22 @@ struct TranslatedTensor {
   Tensor tensor;
 };
 
+// What a published file was trained on.
+struct PublishedInput {
+  std::string file;
+  TrainedInput input;
+};
+
 struct WeightSource {
   WeightsOptions::Source id = WeightsOptions::AUTO;
   std::string description;  // "torchvision's ssd300_vgg16"
   // Names (as NameRule.from) that only such a file has all of; those of sources that come before it
   // in WeightSources() apart.
   std::vector<std::string> signature;
-  // From the file's names to the detector's, backbone.*, neck.* and head.*.
+  // Files with a name beside the rules' are other sources'.
+  bool has_all_names = false;
+  // From the file's names to the detector's, backbone.*, neck.* and head.*. Of sources that
+  // convert_weights writes they name every layer, so that no other network passes for theirs.
   std::vector<NameRule> rules;
   // Without head.
   bool backbone_only = false;
@@ -39,6 +48,8 @@ struct WeightSource {
   std::vector<std::string> may_be_missing;
   std::vector<std::string> may_be_unused;
   std::optional<TrainedInput> input;
+  // Of files that their names do not tell apart, in place of `input`.
+  std::vector<PublishedInput> published_inputs;
   // Changes of layout, after the names are translated; null: none. Gives an error when the tensors
   // are not what the source's are.
   absl::Status (*change_layout)(std::vector<TranslatedTensor>& tensors) = nullptr;
@@ -51,11 +62,14 @@ bool AreAlike(const TrainedInput& trained, const TrainedInput& fed);
 // As InputConfig's text has it, without height and width.
 std::string InputText(const TrainedInput& input);
 
+// That a file of the source does not tell its input, and what the published ones were trained on.
+std::string UnknownInputText(const WeightSource& source);
+
 // Every source, in the order in which they are tried.
 const std::vector<WeightSource>& WeightSources();
 
-// The source of that id, or for AUTO the one whose signature the names have. `path` is for errors.
-// \error InvalidArgument naming the file when none has.
+// The first source of that id, or for AUTO the first whose signature the names have. `path` is for
+// errors. \error InvalidArgument naming the file when none has.
 absl::StatusOr<const WeightSource*> FindSource(WeightsOptions::Source id, const WeightFile& file,
                                                const std::string& path);
 

@@ -5,6 +5,7 @@
 #include <rapidjson/document.h>
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -56,6 +57,31 @@ WeightFile NvidiasFile() {
   return file;
 }
 
+// torchvision.models' VGGs: a number for each convolution, norm, ReLU and pooling, and three layers
+// behind.
+std::vector<std::string> VggNames(const std::vector<int>& convolutions, bool norms) {
+  std::vector<std::string> names;
+  int number = 0;
+  for (const int count : convolutions) {
+    for (int i = 0; i < count; ++i) {
+      for (const char* const kind : {"weight", "bias"}) {
+        names.push_back(absl::StrCat("features.", number, ".", kind));
+      }
+      ++number;
+      if (norms) {
+        for (const char* const kind : {"weight", "bias", "running_mean", "running_var"}) {
+          names.push_back(absl::StrCat("features.", number, ".", kind));
+        }
+        ++number;
+      }
+      ++number;
+    }
+    ++number;
+  }
+  for (const int layer : {0, 3, 6}) names.push_back(absl::StrCat("classifier.", layer, ".weight"));
+  return names;
+}
+
 WeightsOptions::Source Found(const WeightFile& file) {
   const absl::StatusOr<const WeightSource*> source =
       FindSource(WeightsOptions::AUTO, file, "weights.pt");
@@ -80,9 +106,6 @@ TEST(FindSourceTest, TellsSourcesByTheirNames) {
     }
     EXPECT_EQ(Found(file), WeightsOptions::TORCHVISION_RESNET) << depth;
   }
-  EXPECT_EQ(Found(FileOf({"features.0.weight", "features.0.bias", "features.28.weight",
-                          "classifier.0.weight"})),
-            WeightsOptions::TORCHVISION_VGG16);
   EXPECT_EQ(Found(FileOf({"features.0.0.weight", "features.1.conv.0.0.weight",
                           "features.18.0.weight", "classifier.1.weight"})),
             WeightsOptions::TORCHVISION_MOBILENET_V2);
@@ -99,6 +122,29 @@ TEST(FindSourceTest, TellsSourcesByTheirNames) {
   EXPECT_EQ(Found(FileOf({"backbone.conv1.weight", "neck.0.conv1.bias", "head.box_codes.0.bias",
                           "head.class_logits.0.1.bias"})),
             WeightsOptions::OWN);
+}
+
+TEST(FindSourceTest, TellsVggsByTheirLayers) {
+  EXPECT_EQ(Found(FileOf(VggNames({2, 2, 3, 3, 3}, false))), WeightsOptions::TORCHVISION_VGG16);
+  EXPECT_EQ(Found(FileOf(VggNames({2, 2, 3, 3, 3}, true))), WeightsOptions::TORCHVISION_VGG16_BN);
+  // vgg11, vgg13 and vgg19, with norms or without.
+  const std::vector<std::vector<int>> others = {{1, 1, 2, 2, 2}, {2, 2, 2, 2, 2}, {2, 2, 4, 4, 4}};
+  for (const std::vector<int>& stages : others) {
+    for (const bool norms : {false, true}) {
+      EXPECT_EQ(Found(FileOf(VggNames(stages, norms))), WeightsOptions::AUTO) << stages[2] << norms;
+    }
+  }
+}
+
+TEST(FindSourceTest, ABackboneOfOursHasNothingElse) {
+  const WeightFile backbone = FileOf({"backbone.conv1.weight", "backbone.layer1.0.bn1.bias"});
+  const auto source = FindSource(WeightsOptions::AUTO, backbone, "own.pt");
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_EQ((*source)->id, WeightsOptions::OWN);
+  EXPECT_TRUE((*source)->backbone_only);
+  EXPECT_EQ(Found(FileOf({"backbone.body.conv1.weight", "roi_heads.box_head.fc6.weight"})),
+            WeightsOptions::AUTO);
+  EXPECT_FALSE(Get(WeightsOptions::OWN).backbone_only) << "a detector, for whoever says so";
 }
 
 TEST(FindSourceTest, UnknownNamesAreAnErrorThatListsThem) {
@@ -130,6 +176,63 @@ TEST(TranslateTest, EveryNameOfThePeersHasAPlace) {
       EXPECT_EQ(RenameBack(source.rules, *tensor.name), tensor.file_name);
     }
   }
+}
+
+TEST(TranslateTest, EveryLayerOfTorchvisionsVggsHasAPlace) {
+  for (const auto& [id, norms] :
+       std::map<WeightsOptions::Source, bool>{{WeightsOptions::TORCHVISION_VGG16, false},
+                                              {WeightsOptions::TORCHVISION_VGG16_BN, true}}) {
+    for (const std::string& name : VggNames({2, 2, 3, 3, 3}, norms)) {
+      const bool is_feature = absl::StartsWith(name, "features.");
+      EXPECT_EQ(Rename(Get(id).rules, name), is_feature ? "backbone." + name : "") << name;
+    }
+  }
+}
+
+// What other networks of ours have, these lack.
+TEST(TranslateTest, OtherNetworksHaveNoNamesOfTorchvisions) {
+  const std::map<WeightsOptions::Source, std::vector<std::string>> others = {
+      {WeightsOptions::TORCHVISION_SSD300_VGG16,
+       {"features.1.weight", "features.3.weight", "features.24.running_mean", "features.25.weight",
+        "features.44.weight"}},
+      {WeightsOptions::TORCHVISION_VGG16,
+       {"features.1.weight", "features.31.weight", "features.33.bias", "conv4_3_norm.weight"}},
+      {WeightsOptions::TORCHVISION_VGG16_BN,
+       {"features.2.weight", "features.44.weight", "features.0.running_mean",
+        "conv4_3_norm.weight"}},
+      {WeightsOptions::TORCHVISION_RESNET, {"layer5.0.conv1.weight", "features.0.weight"}},
+      {WeightsOptions::TORCHVISION_MOBILENET_V2, {"features.19.0.weight"}},
+      {WeightsOptions::TORCHVISION_MOBILENET_V3_LARGE, {"features.17.0.weight"}},
+      {WeightsOptions::TORCHVISION_SSDLITE320_MOBILENET_V3_LARGE, {"features.17.0.weight"}},
+  };
+  for (const auto& [id, names] : others) {
+    for (const std::string& name : names) {
+      EXPECT_EQ(RenameBack(Get(id).rules, "backbone." + name), std::nullopt) << id << " " << name;
+    }
+  }
+  const std::vector<NameRule>& ssd300 = Get(WeightsOptions::TORCHVISION_SSD300_VGG16).rules;
+  const std::vector<NameRule>& ssdlite =
+      Get(WeightsOptions::TORCHVISION_SSDLITE320_MOBILENET_V3_LARGE).rules;
+  for (const char* const name : {"neck.0.bn1.weight", "neck.0.0.0.weight",
+                                 "head.box_codes.0.1.weight", "head.class_logits.0.0.0.weight"}) {
+    EXPECT_EQ(RenameBack(ssd300, name), std::nullopt) << name;
+  }
+  for (const char* const name :
+       {"neck.0.conv1.weight", "head.box_codes.0.weight", "head.class_logits.0.bias"}) {
+    EXPECT_EQ(RenameBack(ssdlite, name), std::nullopt) << name;
+  }
+}
+
+TEST(UnknownInputTextTest, NamesPublishedFiles) {
+  const std::string text = UnknownInputText(Get(WeightsOptions::TORCHVISION_VGG16));
+  for (const char* const published :
+       {"vgg16-397923af.pth on input { channel_order: RGB mean: [123.675, 116.28, 103.53] "
+        "std: [58.395, 57.12, 57.375] }",
+        "vgg16_features-amdegroot-88682ab5.pth on input { channel_order: RGB "
+        "mean: [122.999, 116.999, 103.999] std: [1, 1, 1] }"}) {
+    EXPECT_TRUE(absl::StrContains(text, published)) << text;
+  }
+  EXPECT_FALSE(absl::StrContains(UnknownInputText(Get(WeightsOptions::OWN)), "published"));
 }
 
 TEST(TranslateTest, TorchScriptsAnchorsAreLeftOut) {

@@ -1,3 +1,5 @@
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "ssd/weights/sources/tables.h"
 
@@ -15,25 +17,26 @@ WeightSource TorchvisionSsd300Vgg16() {
                       "head.classification_head.module_list.0.weight"};
   source.rules = {
       {"backbone.scale_weight", "backbone.conv4_3_norm.weight"},
-      {"backbone.extra.0.1.*", "backbone.features.24.*"},
-      {"backbone.extra.0.3.*", "backbone.features.26.*"},
-      {"backbone.extra.0.5.*", "backbone.features.28.*"},
-      {"backbone.extra.0.7.1.*", "backbone.features.31.*"},
-      {"backbone.extra.0.7.3.*", "backbone.features.33.*"},
-      {"backbone.features.#.*", "backbone.features.#.*"},
-      {"head.regression_head.module_list.#.*", "head.box_codes.#.*"},
-      {"head.classification_head.module_list.#.*", "head.class_logits.#.*"},
       {"anchor_generator.*", ""},  // of TorchScript archives
   };
+  for (const int layer : {0, 2, 5, 7, 10, 12, 14, 17, 19, 21}) {
+    const std::string name = absl::StrCat("backbone.features.", layer);
+    AddConvolution(name, name, source.rules);
+  }
+  AddConvolution("backbone.extra.0.1", "backbone.features.24", source.rules);
+  AddConvolution("backbone.extra.0.3", "backbone.features.26", source.rules);
+  AddConvolution("backbone.extra.0.5", "backbone.features.28", source.rules);
+  AddConvolution("backbone.extra.0.7.1", "backbone.features.31", source.rules);
+  AddConvolution("backbone.extra.0.7.3", "backbone.features.33", source.rules);
   constexpr int kMostExtras = 5;  // of the variant for 512 pixels
   for (int i = 0; i < kMostExtras; ++i) {
-    source.rules.push_back(
-        {absl::StrCat("backbone.extra.", i + 1, ".0.*"), absl::StrCat("neck.", i, ".conv1.*")});
-    source.rules.push_back(
-        {absl::StrCat("backbone.extra.", i + 1, ".2.*"), absl::StrCat("neck.", i, ".conv2.*")});
+    const std::string extra = absl::StrCat("backbone.extra.", i + 1);
+    AddConvolution(absl::StrCat(extra, ".0"), absl::StrCat("neck.", i, ".conv1"), source.rules);
+    AddConvolution(absl::StrCat(extra, ".2"), absl::StrCat("neck.", i, ".conv2"), source.rules);
   }
-  // image_mean and image_std, of values 0 to 1, in ssd300_vgg16().
-  source.input = TrainedInput{false, {0.48235 * 255, 0.45882 * 255, 0.40784 * 255}, {1, 1, 1}};
+  AddConvolution("head.regression_head.module_list.#", "head.box_codes.#", source.rules);
+  AddConvolution("head.classification_head.module_list.#", "head.class_logits.#", source.rules);
+  source.input = TorchvisionSsd300Input();
   return source;
 }
 
