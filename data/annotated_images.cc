@@ -10,20 +10,32 @@
 namespace ssd {
 
 AnnotatedImages::AnnotatedImages(std::string folder, std::vector<Annotations> images,
-                                 LabelMap labels)
-    : folder_(std::move(folder)), images_(std::move(images)), labels_(std::move(labels)) {}
+                                 LabelMap labels, AnnotationFiles files)
+    : folder_(std::move(folder)),
+      images_(std::move(images)),
+      labels_(std::move(labels)),
+      files_(std::move(files)) {}
 
 absl::StatusOr<Annotations> AnnotatedImages::GetAnnotations(int64_t index) const {
   CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
   return images_[index];
 }
 
+std::string AnnotatedImages::AnnotationFile(int64_t index) const {
+  CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
+  return files_.paths[files_.of_image[index]];
+}
+
+std::string AnnotatedImages::ImageFile(int64_t index) const {
+  CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
+  return (std::filesystem::path(folder_) / images_[index].file_name).string();
+}
+
 absl::StatusOr<Sample> AnnotatedImages::Get(int64_t index) const {
   CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
   const Annotations& truth = images_[index];
-  const std::string path = (std::filesystem::path(folder_) / truth.file_name).string();
-  return Sample{LazyImage(ImageFileOfSize(path, truth.size)), Geometry::Identity(truth.size),
-                truth};
+  return Sample{LazyImage(ImageFileOfSize(ImageFile(index), truth.size)),
+                Geometry::Identity(truth.size), truth};
 }
 
 std::string AnnotatedImages::Fingerprint() const {

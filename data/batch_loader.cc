@@ -1,14 +1,14 @@
 #include "data/batch_loader.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <exception>
 #include <limits>
-#include <numeric>
-#include <optional>
+#include <opencv2/core.hpp>
 #include <string>
 #include <utility>
 
@@ -33,7 +33,56 @@ absl::Status CheckAtLeast(absl::string_view option, int64_t value, int64_t least
 }
 
 int64_t BatchesPerEpoch(int64_t size, const BatchLoaderOptions& options) {
-  return (options.drop_last ? size : size + options.batch_size - 1) / options.batch_size;
+  const int64_t whole = size / options.batch_size, rest = size % options.batch_size;
+  return whole + (!options.drop_last && rest > options.rank ? 1 : 0);
+}
+
+absl::Status CheckOptions(const BatchLoaderOptions& options) {
+  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.batch_size", options.batch_size, 1));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.workers", options.workers, -1));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.prefetch_batches", options.prefetch_batches, 1));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.cache.max_megabytes", options.cache_megabytes, 0));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("model.input height", options.input.height, 1));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("model.input width", options.input.width, 1));
+  SSD_RETURN_IF_ERROR(CheckAtLeast("max_truths", options.max_truths, 0));
+  CHECK(options.rank >= 0 && options.rank < options.world) << options.rank;
+  if (options.batch_size % options.world != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loader.batch_size: ", options.batch_size, " cannot be shared by ",
+                     options.world, " processes; set a multiple of ", options.world));
+  }
+  const int reduction = options.max_decode_reduction;
+  if (reduction != 1 && reduction != 2 && reduction != 4 && reduction != 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loader.max_decode_reduction: ", reduction, "; set 1, 2, 4 or 8"));
+  }
+  if (reduction > 1 && options.cache_megabytes > 0 &&
+      options.cache_content == LoaderConfig::Cache::DECODED) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loader.max_decode_reduction: ", reduction,
+                     " is not for images kept decoded, which are whole; set "
+                     "loader.cache.content: ENCODED, or 1"));
+  }
+  return absl::OkStatus();
+}
+
+// The rows of which `left_out` is false.
+Batch WithoutRows(const Batch& batch, const std::vector<bool>& left_out) {
+  std::vector<int64_t> kept;
+  Batch rest;
+  for (size_t row = 0; row < left_out.size(); ++row) {
+    if (left_out[row]) continue;
+    kept.push_back(static_cast<int64_t>(row));
+    rest.image_ids.push_back(batch.image_ids[row]);
+    rest.geometry.push_back(batch.geometry[row]);
+  }
+  const Tensor rows = at::tensor(kept, at::kLong);
+  // The channels stay innermost.
+  rest.images = batch.images.permute({0, 2, 3, 1}).index_select(0, rows).permute({0, 3, 1, 2});
+  rest.truth.boxes = batch.truth.boxes.index_select(0, rows);
+  rest.truth.labels = batch.truth.labels.index_select(0, rows);
+  rest.truth.ignore = batch.truth.ignore.index_select(0, rows);
+  return rest;
 }
 
 }  // namespace
@@ -41,15 +90,16 @@ int64_t BatchesPerEpoch(int64_t size, const BatchLoaderOptions& options) {
 struct BatchLoader::Assembly {
   int64_t epoch = 0;
   int64_t index = 0;
-  std::vector<int64_t> samples;  // indices of the dataset
+  std::shared_ptr<const std::vector<Showing>> showings;  // the epoch's
+  std::vector<int64_t> places;                           // of the rows, in it
   Batch batch;
 
   // Guarded by the loader's mutex_.
   size_t claimed = 0;
   size_t unfinished = 0;
-  // Of the first sample in the batch that failed, so that the message does not depend on who was
-  // faster.
-  size_t failed_sample = std::numeric_limits<size_t>::max();
+  std::vector<bool> left_out;  // of the rows
+  // The first row that failed, so that the message does not depend on who was faster.
+  size_t failed_row = std::numeric_limits<size_t>::max();
   absl::Status status;
 };
 
@@ -66,21 +116,17 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(
     const Dataset& dataset, std::vector<std::unique_ptr<Transform>> transforms,
     const BatchLoaderOptions& requested) {
   BatchLoaderOptions options = requested;
-  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.batch_size", options.batch_size, 1));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.workers", options.workers, -1));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.prefetch_batches", options.prefetch_batches, 1));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("loader.cache.max_megabytes", options.cache_megabytes, 0));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("model.input height", options.input.height, 1));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("model.input width", options.input.width, 1));
-  SSD_RETURN_IF_ERROR(CheckAtLeast("max_truths", options.max_truths, 0));
+  SSD_RETURN_IF_ERROR(CheckOptions(options));
   if (dataset.size() == 0) {
     return absl::InvalidArgumentError(
         "the dataset has no images; check its files and its subset (from, to)");
   }
-  if (BatchesPerEpoch(dataset.size(), options) == 0) {
+  SSD_ASSIGN_OR_RETURN(SampleOrder order, SampleOrder::Create(dataset, options.sampling,
+                                                              options.shuffle, options.seed));
+  if (BatchesPerEpoch(order.size(), options) == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("loader.batch_size: ", options.batch_size, " is more than the ",
-                     dataset.size(), " images of the dataset; set at most ", dataset.size()));
+        absl::StrCat("loader.batch_size: ", options.batch_size, " is more than the ", order.size(),
+                     " images of the dataset; set at most ", order.size()));
   }
   if (options.workers < 0) {
     options.workers = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -99,16 +145,18 @@ absl::StatusOr<std::unique_ptr<BatchLoader>> BatchLoader::Create(
     }
   }
   cv::setNumThreads(0);
-  return std::unique_ptr<BatchLoader>(new BatchLoader(dataset, std::move(transforms), options));
+  return std::unique_ptr<BatchLoader>(
+      new BatchLoader(dataset, std::move(transforms), options, std::move(order)));
 }
 
 BatchLoader::BatchLoader(const Dataset& dataset, std::vector<std::unique_ptr<Transform>> transforms,
-                         const BatchLoaderOptions& options)
+                         const BatchLoaderOptions& options, SampleOrder order)
     : dataset_(dataset),
       transforms_(std::move(transforms)),
       options_(options),
-      batches_per_epoch_(BatchesPerEpoch(dataset.size(), options)),
-      cache_(std::min(options.cache_megabytes, int64_t{1} << 40) << 20) {
+      order_(std::move(order)),
+      batches_per_epoch_(BatchesPerEpoch(order_.size(), options)),
+      cache_(options.cache_content, std::min(options.cache_megabytes, int64_t{1} << 40) << 20) {
   for (int i = 0; i < options.workers; ++i) workers_.emplace_back(&BatchLoader::Work, this);
 }
 
@@ -145,34 +193,54 @@ absl::Status BatchLoader::Start(int64_t epoch, int64_t first_batch) {
 absl::StatusOr<std::optional<Batch>> BatchLoader::Next() {
   std::unique_lock<std::mutex> lock(mutex_);
   CHECK(started_) << "Next() before Start()";
-  if (next_.batch == batches_per_epoch_) return std::optional<Batch>();
+  while (next_.batch < batches_per_epoch_) {
+    ++statistics_.batches;
+    statistics_.ready_batches += ReadyBatches();
+    if (workers_.empty()) {
+      if (assemblies_.empty()) Schedule();
+      while (HasWork()) MakeNextRow(lock);
+    } else {
+      ready_.wait(lock,
+                  [this] { return !assemblies_.empty() && assemblies_.front()->unfinished == 0; });
+    }
 
-  const Clock::time_point start = Clock::now();
-  if (workers_.empty()) {
-    if (assemblies_.empty()) Schedule();
-    while (HasWork()) MakeNextSample(lock);
-  } else {
-    ready_.wait(lock,
-                [this] { return !assemblies_.empty() && assemblies_.front()->unfinished == 0; });
+    const std::shared_ptr<Assembly> assembly = assemblies_.front();
+    CHECK(assembly->epoch == next_.epoch && assembly->index == next_.batch);
+    if (!assembly->status.ok()) return assembly->status;
+    assemblies_.pop_front();
+    ++next_.batch;
+    work_.notify_all();
+    const std::vector<bool>& left_out = assembly->left_out;
+    const auto missing = std::count(left_out.begin(), left_out.end(), true);
+    if (missing == 0) return std::optional<Batch>(std::move(assembly->batch));
+    if (missing < static_cast<int64_t>(left_out.size())) {
+      return std::optional<Batch>(WithoutRows(assembly->batch, left_out));
+    }
   }
-  statistics_.wait_seconds += SecondsSince(start);
-
-  Assembly& assembly = *assemblies_.front();
-  CHECK(assembly.epoch == next_.epoch && assembly.index == next_.batch);
-  if (!assembly.status.ok()) return assembly.status;
-  std::optional<Batch> batch = std::move(assembly.batch);
-  assemblies_.pop_front();
-  ++next_.batch;
-  work_.notify_all();
-  return batch;
+  SSD_RETURN_IF_ERROR(CheckReadable());
+  return std::optional<Batch>();
 }
 
-LoaderStatistics BatchLoader::statistics() const {
+BatchSourceStatistics BatchLoader::statistics() const {
   std::lock_guard<std::mutex> lock(mutex_);
-  LoaderStatistics statistics = statistics_;
-  for (const auto& assembly : assemblies_) statistics.ready_batches += assembly->unfinished == 0;
-  statistics.cache = cache_.statistics();
+  BatchSourceStatistics statistics = statistics_;
+  const ImageCache::Statistics cache = cache_.statistics();
+  statistics.cache_hits = cache.hits;
+  statistics.cache_misses = cache.misses;
+  statistics.cache_bytes = cache.bytes;
+  statistics.skipped_images = static_cast<int64_t>(unreadable_.size());
   return statistics;
+}
+
+absl::Status BatchLoader::CheckReadable() {
+  if (unreadable_.size() > unreadable_counted_) {
+    unreadable_counted_ = unreadable_.size();
+    LOG(WARNING) << unreadable_counted_ << " of " << dataset_.size()
+                 << " images could not be read and were skipped";
+  }
+  if (static_cast<int64_t>(unreadable_.size()) < dataset_.size()) return absl::OkStatus();
+  return absl::DataLossError(
+      "no image of the dataset can be read; the log says why of each, and `check` lists them");
 }
 
 void BatchLoader::Work() {
@@ -185,14 +253,19 @@ void BatchLoader::Work() {
       work_.notify_all();
       continue;
     }
-    MakeNextSample(lock);
+    MakeNextRow(lock);
   }
 }
 
 bool BatchLoader::HasWork() const {
   return std::any_of(assemblies_.begin(), assemblies_.end(), [](const auto& assembly) {
-    return assembly->claimed < assembly->samples.size();
+    return assembly->claimed < assembly->places.size();
   });
+}
+
+int64_t BatchLoader::ReadyBatches() const {
+  return std::count_if(assemblies_.begin(), assemblies_.end(),
+                       [](const auto& assembly) { return assembly->unfinished == 0; });
 }
 
 bool BatchLoader::CanSchedule() const {
@@ -205,78 +278,110 @@ void BatchLoader::Schedule() {
   auto assembly = std::make_shared<Assembly>();
   assembly->epoch = scheduled_.epoch;
   assembly->index = scheduled_.batch++;
-  const std::vector<int64_t>& order = Order(assembly->epoch);
+  assembly->showings = ShowingsOf(assembly->epoch);
   const int64_t first = assembly->index * options_.batch_size;
-  const int64_t last = std::min<int64_t>(first + options_.batch_size, dataset_.size());
-  assembly->samples.assign(order.begin() + first, order.begin() + last);
+  const int64_t end = std::min(first + options_.batch_size, order_.size());
+  for (int64_t place = first + options_.rank; place < end; place += options_.world) {
+    assembly->places.push_back(place);
+  }
+  assembly->left_out.resize(assembly->places.size());
   try {
     Allocate(*assembly);
   } catch (const std::exception& error) {
-    assembly->samples.clear();
+    assembly->places.clear();
+    assembly->left_out.clear();
     assembly->status = absl::ResourceExhaustedError(
         absl::StrCat("no memory for a batch of ", options_.batch_size, " images (", error.what(),
                      "); lower loader.batch_size or loader.prefetch_batches"));
   }
-  assembly->unfinished = assembly->samples.size();
+  assembly->unfinished = assembly->places.size();
   assemblies_.push_back(std::move(assembly));
   if (assemblies_.back()->unfinished == 0) ready_.notify_all();
 }
 
-void BatchLoader::MakeNextSample(std::unique_lock<std::mutex>& lock) {
+void BatchLoader::MakeNextRow(std::unique_lock<std::mutex>& lock) {
   const auto found = std::find_if(assemblies_.begin(), assemblies_.end(), [](const auto& assembly) {
-    return assembly->claimed < assembly->samples.size();
+    return assembly->claimed < assembly->places.size();
   });
   const std::shared_ptr<Assembly> assembly = *found;
   const size_t row = assembly->claimed++;
 
   lock.unlock();
   const Clock::time_point start = Clock::now();
-  double decode_seconds = 0;
-  absl::Status status;
-  try {
-    status = MakeSample(*assembly, row, &decode_seconds);
-  } catch (const std::exception& error) {
-    status = absl::InternalError(error.what());
-  }
-  if (!status.ok()) {
-    // The dataset's messages name the file; this is for those of transforms and libraries.
-    const auto annotations = dataset_.GetAnnotations(assembly->samples[row]);
-    if (annotations.ok() && !absl::StrContains(status.message(), annotations->file_name)) {
-      status =
-          absl::Status(status.code(), absl::StrCat(annotations->file_name, ": ", status.message()));
-    }
-  }
+  RowOutcome outcome = MakeRow(*assembly, row);
   const double seconds = SecondsSince(start);
   lock.lock();
 
   ++statistics_.samples;
-  statistics_.decode_seconds += decode_seconds;
-  statistics_.transform_seconds += seconds - decode_seconds;
-  if (!status.ok() && row < assembly->failed_sample) {
-    assembly->failed_sample = row;
-    assembly->status = std::move(status);
+  statistics_.decode_seconds += outcome.decode_seconds;
+  statistics_.transform_seconds += seconds - outcome.decode_seconds;
+  assembly->left_out[row] = outcome.left_out;
+  if (!outcome.status.ok() && row < assembly->failed_row) {
+    assembly->failed_row = row;
+    assembly->status = std::move(outcome.status);
   }
   if (--assembly->unfinished == 0) ready_.notify_all();
 }
 
-const std::vector<int64_t>& BatchLoader::Order(int64_t epoch) {
-  if (epoch == order_epoch_) return order_;
-  order_.resize(static_cast<size_t>(dataset_.size()));
-  std::iota(order_.begin(), order_.end(), 0);
-  if (options_.shuffle) {
-    // No image has this index, so the order shares no random numbers with a sample.
-    Random random(options_.seed, static_cast<uint64_t>(epoch),
-                  std::numeric_limits<uint64_t>::max());
-    for (int64_t i = dataset_.size() - 1; i > 0; --i) {
-      std::swap(order_[i], order_[random.Integer(0, i)]);
+BatchLoader::RowOutcome BatchLoader::MakeRow(Assembly& assembly, size_t row) {
+  const std::vector<Showing>& showings = *assembly.showings;
+  const auto place = static_cast<size_t>(assembly.places[row]);
+  RowOutcome outcome;
+  for (size_t tried = 0; tried < showings.size(); ++tried) {
+    const int64_t image = showings[(place + tried) % showings.size()].image;
+    bool is_readable = true;
+    absl::Status status;
+    try {
+      status = MakeSample({image, showings[place].random_index}, assembly, row,
+                          &outcome.decode_seconds, &is_readable);
+    } catch (const std::exception& error) {
+      status = absl::InternalError(error.what());
     }
+    if (!status.ok()) {
+      // The dataset's messages name the file; this is for those of transforms and libraries.
+      const auto truth = dataset_.GetAnnotations(image);
+      if (truth.ok() && !absl::StrContains(status.message(), truth->file_name)) {
+        status =
+            absl::Status(status.code(), absl::StrCat(truth->file_name, ": ", status.message()));
+      }
+    }
+    if (is_readable || options_.bad_images == BadImages::kFail) {
+      outcome.status = std::move(status);
+      return outcome;
+    }
+    NoteUnreadable(image, status);
+    if (options_.bad_images == BadImages::kLeaveOut) {
+      outcome.left_out = true;
+      return outcome;
+    }
+    if (tried == 0) outcome.status = std::move(status);
   }
-  order_epoch_ = epoch;
-  return order_;
+  outcome.status = absl::DataLossError(absl::StrCat(
+      "no image of the dataset can be read, the first tried being ", outcome.status.message()));
+  return outcome;
+}
+
+void BatchLoader::NoteUnreadable(int64_t image, const absl::Status& status) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!unreadable_.insert(image).second) return;
+  }
+  LOG(WARNING) << status.message()
+               << (options_.bad_images == BadImages::kReplace
+                       ? "; another image takes its place"
+                       : "; it counts as an image without detections");
+}
+
+std::shared_ptr<const std::vector<Showing>> BatchLoader::ShowingsOf(int64_t epoch) {
+  if (epoch != showings_epoch_) {
+    showings_ = std::make_shared<const std::vector<Showing>>(order_.Epoch(epoch));
+    showings_epoch_ = epoch;
+  }
+  return showings_;
 }
 
 void BatchLoader::Allocate(Assembly& assembly) const {
-  const int64_t rows = static_cast<int64_t>(assembly.samples.size());
+  const int64_t rows = static_cast<int64_t>(assembly.places.size());
   const int64_t truths = options_.max_truths;
   const auto of = [&](at::ScalarType type) {
     return at::TensorOptions().dtype(type).pinned_memory(options_.pin_memory);
@@ -293,16 +398,19 @@ void BatchLoader::Allocate(Assembly& assembly) const {
   batch.truth.boxes = zeros({rows, truths, 4}, at::kFloat);
   batch.truth.labels = zeros({rows, truths}, at::kLong);
   batch.truth.ignore = zeros({rows, truths}, at::kBool);
-  batch.image_ids.resize(assembly.samples.size());
-  batch.geometry.resize(assembly.samples.size());
+  batch.image_ids.resize(assembly.places.size());
+  batch.geometry.resize(assembly.places.size());
 }
 
-absl::Status BatchLoader::MakeSample(Assembly& assembly, size_t row, double* decode_seconds) {
-  const int64_t index = assembly.samples[row];
+absl::Status BatchLoader::MakeSample(const Showing& showing, Assembly& assembly, size_t row,
+                                     double* decode_seconds, bool* is_readable) {
   const ImageSize& input = options_.input;
-  SSD_ASSIGN_OR_RETURN(Sample sample, dataset_.Get(index));
-  sample.image.ReplaceSource(cache_.Wrap(index, sample.image.source(), decode_seconds));
-  Random random(options_.seed, static_cast<uint64_t>(assembly.epoch), static_cast<uint64_t>(index));
+  absl::StatusOr<Sample> read = dataset_.Get(showing.image);
+  *is_readable = read.ok();
+  if (!read.ok()) return read.status();
+  Sample& sample = *read;
+  sample.image.ReplaceSource(cache_.Wrap(showing.image, sample.image.source(), decode_seconds));
+  Random random(options_.seed, static_cast<uint64_t>(assembly.epoch), showing.random_index);
   for (const auto& transform : transforms_) transform->Apply(random, sample);
 
   const ImageSize size = sample.image.size();
@@ -322,7 +430,9 @@ absl::Status BatchLoader::MakeSample(Assembly& assembly, size_t row, double* dec
   Batch& batch = assembly.batch;
   uint8_t* const pixels = batch.images.data_ptr<uint8_t>() + row * input.height * input.width * 3;
   cv::Mat image(static_cast<int>(input.height), static_cast<int>(input.width), CV_8UC3, pixels);
-  SSD_RETURN_IF_ERROR(sample.image.RenderTo(image));
+  const absl::Status rendered = sample.image.RenderTo(image, options_.max_decode_reduction);
+  *is_readable = rendered.ok();
+  if (!rendered.ok()) return rendered;
 
   float* box = batch.truth.boxes.data_ptr<float>() + row * options_.max_truths * 4;
   int64_t* label = batch.truth.labels.data_ptr<int64_t>() + row * options_.max_truths;

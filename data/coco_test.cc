@@ -1,15 +1,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
+#include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "data/coco_json.h"
+#include "data/data_problem.h"
 #include "data/dataset.h"
 #include "ssd/core/file.h"
 
@@ -135,6 +141,52 @@ TEST_F(CocoTest, ReadsWhatWasWritten) {
   ASSERT_TRUE(pixels.ok()) << pixels.status();
   EXPECT_EQ(pixels->size(), cv::Size(32, 16));
   EXPECT_EQ(pixels->at<cv::Vec3b>(3, 3), cv::Vec3b(120, 120, 120));
+
+  EXPECT_EQ(a->truth.objects[0].line, 9);
+  EXPECT_EQ(person.line, 11);
+  EXPECT_EQ(car.line, 13);
+  EXPECT_EQ((*dataset)->AnnotationFile(2), root_ + "/instances.json");
+}
+
+TEST_F(CocoTest, ReadsTheListsInAnyOrder) {
+  std::vector<std::string> lists = {
+      R"("annotations": [{"id": 2, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4]}])",
+      R"("categories": [{"id": 3, "name": "car"}])",
+      R"("images": [{"id": 1, "file_name": "b.png", "width": 40, "height": 30}])"};
+  std::set<std::string> fingerprints;
+  int orders = 0;
+  do {
+    ++orders;
+    const auto dataset = Create(absl::StrCat("{", absl::StrJoin(lists, ", "), "}"));
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    EXPECT_EQ((*dataset)->GetAnnotations(0)->objects.size(), 1u);
+    fingerprints.insert((*dataset)->Fingerprint());
+  } while (std::next_permutation(lists.begin(), lists.end()));
+  EXPECT_EQ(orders, 6);
+  EXPECT_EQ(fingerprints.size(), 1u);
+}
+
+TEST_F(CocoTest, TakesFilesWithoutAnnotations) {
+  const std::string images = R"("images": [{"id": 8, "file_name": "b.png"}])";
+  const auto listed =
+      Create(absl::StrCat("{", images, R"(, "categories": [{"id": 3, "name": "car"}]})"));
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  EXPECT_THAT((*listed)->labels().names, ElementsAre("car"));
+  EXPECT_THAT((*listed)->labels().source_ids, ElementsAre(3));
+  EXPECT_TRUE((*listed)->GetAnnotations(0)->objects.empty());
+  EXPECT_EQ((*listed)->GetAnnotations(0)->size, (ImageSize{30, 40}));
+
+  const std::string alone = absl::StrCat("{", images, "}");
+  const auto given = Create(alone, {"car", "person"});
+  ASSERT_TRUE(given.ok()) << given.status();
+  EXPECT_THAT((*given)->labels().source_ids, ElementsAre(1, 2));
+  EXPECT_THAT(ErrorOf(alone), HasSubstr("data.label"));
+}
+
+TEST_F(CocoTest, NumbersAnObjectOfIdZero) {
+  const auto dataset = Create(With("\"id\": 4,", "\"id\": 0,"));
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->objects[1].id, 901);
 }
 
 TEST_F(CocoTest, DropsImagesWithoutObjects) {
@@ -160,7 +212,7 @@ TEST_F(CocoTest, OrdersLabelsAsGiven) {
   EXPECT_THAT((*more)->labels().source_ids, ElementsAre(3, 91, 90, 1));
 
   const std::string error = ErrorOf(kInstances, {"person", "car"});
-  EXPECT_THAT(error, HasSubstr("annotations[0] (id 900)"));
+  EXPECT_THAT(error, HasSubstr("instances.json:9: object 900"));
   EXPECT_THAT(error, HasSubstr("'toothbrush'"));
   EXPECT_THAT(error, HasSubstr("data.label"));
 }
@@ -174,7 +226,8 @@ TEST_F(CocoTest, CutsBoxesAndDropsWhatIsEmpty) {
   EXPECT_THAT(Corners((*dataset)->GetAnnotations(0)->objects[1]), ElementsAre(0, 6, 40, 14));
   EXPECT_TRUE((*dataset)->GetAnnotations(1)->objects.empty());
   EXPECT_THAT(log, HasSubstr("dropped 1 of 4"));
-  EXPECT_THAT(log, HasSubstr("annotations[0] (id 900)"));
+  EXPECT_THAT(log, HasSubstr("instances.json:9: object 900"));
+  EXPECT_THAT(log, HasSubstr("inverted"));
 }
 
 TEST_F(CocoTest, ReadsSizesThatAreNotGiven) {
@@ -217,13 +270,13 @@ TEST_F(CocoTest, NamesThePlaceOfBadFields) {
       {"\"file_name\": \"b.png\", ", "", {"images[0]", "no file_name"}},
       {"\"width\": 40", "\"width\": -40", {"images[0]", "-40x30"}},
       {"\"width\": 40", "\"width\": \"40\"", {"images[0]", "width"}},
-      {"\"id\": 9,", "\"id\": 7,", {"images[2]", "same id 7"}},
-      {"\"id\": 4,", "\"id\": 3,", {"annotations[2]", "same id"}},
-      {"\"id\": 3, \"name\"", "\"id\": 1, \"name\"", {"categories[2]", "same id"}},
+      {"\"id\": 9,", "\"id\": 7,", {":6:", "'c.png'", "same id 7"}},
+      {"\"id\": 4,", "\"id\": 3,", {":13:", "annotation 3", "same id"}},
+      {"\"id\": 3, \"name\"", "\"id\": 1, \"name\"", {":19:", "category 1", "same id"}},
       {"\"name\": \"car\"", "\"name\": \"person\"", {"'person'", "1 and 3"}},
       {"\"name\": \"car\"", "\"title\": \"car\"", {"categories[2]", "no name"}},
-      {"\"image_id\": 9", "\"image_id\": 8", {"annotations[3] (id 5)", "image_id 8"}},
-      {"\"category_id\": 3", "\"category_id\": 2", {"annotations[2] (id 4)", "category_id 2"}},
+      {"\"image_id\": 9", "\"image_id\": 8", {":14:", "annotation 5", "image_id 8"}},
+      {"\"category_id\": 3", "\"category_id\": 2", {":13:", "annotation 4", "category_id 2"}},
       {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [5, 6, 7]", {"annotations[2]", "four numbers"}},
       {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [5, 6, 7, \"8\"]", {"annotations[2]", "four numbers"}},
       {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [5, 6, [7], 8]", {"annotations[2]", "four numbers"}},
@@ -233,6 +286,8 @@ TEST_F(CocoTest, NamesThePlaceOfBadFields) {
       {", \"bbox\": [5, 6, 7, 8]", "", {":13:", "annotations[2] (id 4)", "no bbox"}},
       {"\"area\": 700", "\"area\": \"big\"", {"annotations[1]", "area", "a number"}},
       {"\"iscrowd\": 1, \"area\"", "\"iscrowd\": 2, \"area\"", {"annotations[1]", "0 or 1"}},
+      {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [5, 6, 7, NaN]", {":13:", "object 4", "not finite"}},
+      {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [-Infinity, 6, 7, 8]", {":13:", "not finite"}},
       {"\"images\": [\n", "\"images\": [5,\n", {"images[0]", "not an object"}},
       {"\"images\": [\n", "\"images\": [[],\n", {"images[0]", "not an object"}},
       {"\"images\": [\n", "\"pictures\": [\n", {"no images"}},
@@ -301,6 +356,205 @@ TEST_F(CocoTest, FingerprintTellsDataApart) {
   EXPECT_NE(fingerprint(With("\"area\": 700", "\"area\": 701")), before);
   EXPECT_NE(fingerprint(With("\"name\": \"car\"", "\"name\": \"van\"")), before);
   EXPECT_NE(fingerprint(With("42", "43")), before);
+}
+
+// Every fault that a file can have beside being no COCO file at all.
+constexpr char kFaulty[] = R"({
+ "images": [
+  {"id": 1, "file_name": "b.png", "width": 40, "height": 30},
+  {"id": 1, "file_name": "c.png", "width": 24, "height": 20},
+  {"id": 2, "file_name": "b.png", "width": 40, "height": 30},
+  {"id": 3, "file_name": "no.png", "width": 40, "height": 30},
+  {"id": 4, "width": 40, "height": 30},
+  [5, {"id": 6}]
+ ],
+ "annotations": [
+  {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]},
+  {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]},
+  {"id": 2, "image_id": 9, "category_id": 1, "bbox": [1, 2, 3, 4]},
+  {"id": 3, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]},
+  {"id": 4, "image_id": 3, "category_id": 1, "bbox": [1, 2, 3, 4]},
+  {"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 2, [3], 4]},
+  {"id": 6, "image_id": 1, "category_id": 1, "bbox": [1, 2, Infinity, 4]},
+  {"id": 7, "image_id": 1, "category_id": 1, "bbox": [5, 2, -3, 4]},
+  {"id": 8, "image_id": 1, "category_id": 1, "bbox": [50, 2, 3, 4]},
+  {"id": 9, "image_id": 1, "category_id": 1, "bbox": [38, 2, 30, 4]},
+  {"id": 10, "image_id": 1, "category_id": 1, "bbox": [38, 2, 2.5, 4]},
+  {"id": 11, "image_id": 1, "category_id": 1, "bbox": [38, 2, 2.005, 4]},
+  {"id": 12, "image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]},
+  {"id": 13, "image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}
+ ],
+ "categories": [
+  {"id": 1, "name": "car"},
+  {"id": 1, "name": "person"},
+  {"id": 2, "name": "car"},
+  {"id": 5, "name": "yak"}
+ ]
+})";
+
+TEST_F(CocoTest, RecordsProblemsAndGoesOn) {
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/instances.json", kFaulty).ok());
+  ProblemLog log;
+  DatasetContext context;
+  context.labels = {"car"};
+  context.problems = &log;
+  const auto dataset = CreateDataset(Config(), context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), 2);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->image_id, 1);
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->image_id, 2);
+  std::vector<int64_t> kept;
+  const Annotations first = *(*dataset)->GetAnnotations(0);
+  for (const Annotation& object : first.objects) kept.push_back(object.id);
+  EXPECT_THAT(kept, ElementsAre(1, 9, 10, 11));
+
+  struct Expected {
+    Severity severity;
+    ProblemKind kind;
+    int64_t line;
+    std::string message;
+  };
+  const std::vector<Expected> expected = {
+      // While the file is read.
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, 7,
+       "images[4] (id 4) has no file_name"},
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, 8, "images[5] is not an object"},
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, 16, "annotations[5] (id 5).bbox"},
+      // While its lists are joined.
+      {Severity::kError, ProblemKind::kDuplicateCategory, 28, "category 1"},
+      {Severity::kError, ProblemKind::kDuplicateCategory, 0, "categories 1 and 2"},
+      {Severity::kNote, ProblemKind::kCategoryHole, 0, "3-4"},
+      {Severity::kError, ProblemKind::kDuplicateImageId, 4, "same id 1"},
+      {Severity::kWarning, ProblemKind::kDuplicateImageId, 5, "'b.png'"},
+      {Severity::kError, ProblemKind::kMissingImage, 6, "'no.png'"},
+      {Severity::kError, ProblemKind::kDuplicateAnnotationId, 12, "annotation 1"},
+      {Severity::kError, ProblemKind::kUnknownImage, 13, "image_id 9"},
+      {Severity::kError, ProblemKind::kUnknownCategory, 14, "category_id 9"},
+      {Severity::kError, ProblemKind::kBoxNotFinite, 17, "object 6"},
+      {Severity::kError, ProblemKind::kBoxInverted, 18, "(5, 2) to (2, 6)"},
+      {Severity::kWarning, ProblemKind::kBoxEmpty, 19, "outside"},
+      {Severity::kWarning, ProblemKind::kBoxOutside, 20, "28 pixels"},
+      {Severity::kNote, ProblemKind::kBoxOutside, 21, "0.5 pixels"},
+      {Severity::kError, ProblemKind::kUnknownLabel, 23, "2 such objects"},
+  };
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(problems[i].message);
+    EXPECT_EQ(problems[i].severity, expected[i].severity);
+    EXPECT_EQ(problems[i].kind, expected[i].kind);
+    EXPECT_EQ(problems[i].file, root_ + "/instances.json");
+    EXPECT_EQ(problems[i].line, expected[i].line);
+    EXPECT_THAT(problems[i].message, HasSubstr(expected[i].message));
+  }
+}
+
+TEST_F(CocoTest, RecordsNothingOfAGoodFile) {
+  ASSERT_TRUE(Create(kInstances).ok());
+  ProblemLog log;
+  DatasetContext context;
+  context.problems = &log;
+  const auto dataset = CreateDataset(Config(), context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->Fingerprint(), (*CreateDataset(Config(), {}))->Fingerprint());
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), 1u);  // as in COCO itself
+  EXPECT_EQ(problems[0].kind, ProblemKind::kCategoryHole);
+  EXPECT_THAT(problems[0].message, HasSubstr("2, 4-89"));
+}
+
+// What ParseCocoJson makes of `json`, faults and error included, in one line.
+std::string Summary(const std::string& json, size_t chunk_bytes) {
+  std::string summary;
+  const CocoFault fault = [&](int64_t line, const std::string& message) {
+    absl::StrAppend(&summary, "fault ", line, " ", message, "; ");
+    return absl::OkStatus();
+  };
+  const auto instances = ParseCocoJson(json, "x.json", fault, chunk_bytes);
+  if (!instances.ok()) return absl::StrCat(summary, instances.status().ToString());
+  for (const CocoImage& image : instances->images) {
+    absl::StrAppend(&summary, "image ", image.id, " ", image.file_name, " ", image.size.width, "x",
+                    image.size.height, " ", image.line, "; ");
+  }
+  for (const CocoAnnotation& object : instances->annotations) {
+    absl::StrAppend(&summary, "object ", object.id, " ", object.image_id, " ", object.category_id,
+                    " ", object.box.x0, " ", object.box.y1, " ", object.area, " ",
+                    object.crowd ? "crowd " : "", object.line, "; ");
+  }
+  for (const CocoCategory& category : instances->categories) {
+    absl::StrAppend(&summary, "category ", category.id, " ", category.name, " ", category.line,
+                    "; ");
+  }
+  return summary;
+}
+
+constexpr size_t kOneChunk = 1 << 14;
+
+TEST(CocoJsonTest, ChunksOfAnySizeReadAlike) {
+  for (const std::string json : {kInstances, kFaulty}) {
+    const std::string whole = Summary(json, kOneChunk);
+    EXPECT_THAT(whole, HasSubstr("object 4 "));
+    for (size_t chunk_bytes = 1; chunk_bytes < 70; ++chunk_bytes) {
+      EXPECT_EQ(Summary(json, chunk_bytes), whole) << chunk_bytes;
+    }
+    for (size_t size = 0; size < json.size(); ++size) {
+      const std::string start = json.substr(0, size);
+      const std::string error = Summary(start, kOneChunk);
+      EXPECT_THAT(error, HasSubstr("Is the file complete"));
+      EXPECT_EQ(Summary(start, 1 + size % 7), error);
+    }
+  }
+}
+
+TEST(CocoJsonTest, SkipsWhatIsNotKept) {
+  const auto with = [](const std::string& value) {
+    return absl::StrCat(R"({"x": )", value, R"(, "images": [{"mask" : )", value,
+                        R"(, "id": 1, "more":)", value, R"(, "file_name": "a"}], "y":)", value,
+                        "}");
+  };
+  for (const std::string value :
+       {R"("")", R"("a\"]}\\")", "[]", "{}", "7", "-1.5e3", "null", "true", R"([[1, 2], ["]"]])",
+        R"({"images": [{"id": "2"}], "\"": "}"})", "[\n\n]", R"([1, {"a": {"b": []}}])"}) {
+    SCOPED_TRACE(value);
+    const int64_t line_ends = std::count(value.begin(), value.end(), '\n');
+    const std::string expected = absl::StrCat("image 1 a 0x0 ", 1 + line_ends, "; ");
+    EXPECT_EQ(Summary(with(value), kOneChunk), expected);
+    EXPECT_EQ(Summary(with(value), 1), expected);
+  }
+  for (const std::string value :
+       {"[}", "[[1, 2}", R"({"a": 1])", "\"", "nul", "1.", "", "[] []", R"("a"5)", "[].5"}) {
+    SCOPED_TRACE(value);
+    EXPECT_THAT(Summary(with(value), kOneChunk), HasSubstr("malformed"));
+    EXPECT_EQ(Summary(with(value), 1), Summary(with(value), kOneChunk));
+  }
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_EQ(Summary(with(nested(100)), kOneChunk), "image 1 a 0x0 1; ");
+  EXPECT_THAT(Summary(with(nested(101)), kOneChunk), HasSubstr("more than 100 deep"));
+  EXPECT_THAT(Summary(R"({"images": [)" + nested(200) + "]}", kOneChunk), HasSubstr("malformed"));
+}
+
+TEST(CocoJsonTest, ChangedFilesReadAlikeInAnyChunks) {
+  std::mt19937 random(1);
+  const std::string whole = kFaulty;
+  for (int i = 0; i < 3000; ++i) {
+    std::string json = whole;
+    for (uint32_t changes = 1 + random() % 4; changes > 0; --changes) {
+      const size_t at = random() % json.size();
+      constexpr char kBytes[] = "\"[]{}:,\\0.eN\n";
+      switch (random() % 3) {
+        case 0:
+          json[at] = kBytes[random() % (sizeof(kBytes) - 1)];
+          break;
+        case 1:
+          json.erase(at, 1 + random() % 9);
+          break;
+        default:
+          json.insert(at, json.substr(random() % json.size(), 1 + random() % 9));
+      }
+      if (json.empty()) json = " ";
+    }
+    EXPECT_EQ(Summary(json, 1 + random() % 9), Summary(json, kOneChunk)) << json;
+  }
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ class SubsetOfDataset : public Dataset {
   absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
     return whole_->GetAnnotations(InWhole(index));
   }
+  std::string AnnotationFile(int64_t index) const override {
+    return whole_->AnnotationFile(InWhole(index));
+  }
+  std::string ImageFile(int64_t index) const override { return whole_->ImageFile(InWhole(index)); }
   absl::StatusOr<Sample> Get(int64_t index) const override { return whole_->Get(InWhole(index)); }
 
   std::string Fingerprint() const override {
@@ -45,8 +49,9 @@ class SubsetOfDataset : public Dataset {
 
 absl::StatusOr<std::unique_ptr<Dataset>> CreateDataset(const DatasetConfig& config,
                                                        const DatasetContext& context) {
-  SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> whole,
-                       DatasetRegistry::Get().Create(config, context));
+  DatasetContext own = context;
+  own.class_map = config.class_map();
+  SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> whole, DatasetRegistry::Get().Create(config, own));
   if (!config.has_subset()) return whole;
   SSD_ASSIGN_OR_RETURN(std::vector<int64_t> indices,
                        SubsetIndices(whole->size(), config.subset(), "subset", "images"));

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "data/data.pb.h"
+#include "data/data_problem.h"
 #include "data/lazy_image.h"
 #include "ssd/core/annotations.h"
 #include "ssd/core/geometry.h"
@@ -27,6 +28,12 @@ struct Sample {
 struct DatasetContext {
   // The experiment's class names, label 1 first. Empty: the dataset collects its own.
   std::vector<std::string> labels;
+  // What class names in the files become (class_renaming.h), for the dataset to apply;
+  // CreateDataset sets it to the config's.
+  ClassMap class_map = {};
+  // Null: a fault of an image or an object is an error. Else it is recorded there, and what is at
+  // fault is left out; only what leaves no dataset at all is still an error. Outlives the call.
+  ProblemLog* problems = nullptr;
 };
 
 // Images and their truths by index. Thread-safe: every method may be called from many threads at
@@ -41,6 +48,13 @@ class Dataset {
 
   // The truth of image `index` in [0, size()), boxes in pixels of the original; reads no pixels.
   virtual absl::StatusOr<Annotations> GetAnnotations(int64_t index) const = 0;
+
+  // The file that tells the truth of image `index`; Annotation::line counts in it. Empty: none
+  // does.
+  virtual std::string AnnotationFile(int64_t index) const { return ""; }
+
+  // The path of image `index`. Empty: it is in no file of its own.
+  virtual std::string ImageFile(int64_t index) const { return ""; }
 
   // The untransformed sample. \error names the file.
   virtual absl::StatusOr<Sample> Get(int64_t index) const = 0;

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "data/dataset.h"
+#include "data/pack.h"
 #include "ssd/core/file.h"
 
 namespace ssd {
@@ -81,6 +82,37 @@ std::string MakeCoco() {
   return absl::StrCat("coco { annotations: '", file, "' images: '", root, "' }");
 }
 
+// The same again, as a table and as YOLO's text files tell it.
+std::string MakeTable() {
+  const std::string root = testing::TempDir() + "/contract_table";
+  std::filesystem::create_directories(root);
+  std::string table = "image,x0,y0,x1,y1,label\n";
+  for (int i = 0; i < kImages; ++i) {
+    const std::string name = absl::StrCat("image", i, ".png");
+    WriteImage(absl::StrCat(root, "/", name), i);
+    for (int k = 0; k <= i % 2; ++k) {
+      absl::StrAppend(&table, name, ",4,5,", 20 + i, ",30,", k == 0 ? "cat" : "dog", "\n");
+    }
+  }
+  Write(root + "/boxes.csv", table);
+  return absl::StrCat("table { file: '", root, "/boxes.csv' }");
+}
+
+std::string MakeYolo() {
+  const std::string root = testing::TempDir() + "/contract_yolo";
+  std::filesystem::create_directories(root + "/images");
+  std::filesystem::create_directories(root + "/labels");
+  for (int i = 0; i < kImages; ++i) {
+    WriteImage(absl::StrCat(root, "/images/", i, ".png"), i);
+    std::string lines;
+    for (int k = 0; k <= i % 2; ++k) absl::StrAppend(&lines, k, " 0.5 0.5 0.25 0.5\n");
+    Write(absl::StrCat(root, "/labels/", i, ".txt"), lines);
+  }
+  Write(root + "/names.txt", "cat\ndog\n");
+  return absl::StrCat("yolo { images: '", root, "/images' labels: '", root, "/labels' names: '",
+                      root, "/names.txt' }");
+}
+
 void WriteIdx(const std::string& path, const std::string& header, const std::string& values) {
   Write(path, std::string("\0\0\x08", 3) + header + values);
 }
@@ -101,6 +133,19 @@ std::string MakeMnist() {
   return absl::StrCat("mnist { folder: '", folder, "' scenes: ", kImages, " canvas_size: 90 }");
 }
 
+// The COCO images and objects again, in one file.
+std::string MakePacked() {
+  DatasetConfig coco;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(MakeCoco(), &coco));
+  const auto dataset = CreateDataset(coco, {});
+  EXPECT_TRUE(dataset.ok()) << dataset.status();
+  const std::string file = testing::TempDir() + "/contract.packed";
+  std::filesystem::remove(file);
+  const auto packed = PackDataset(**dataset, {}, file);
+  EXPECT_TRUE(packed.ok()) << packed.status();
+  return absl::StrCat("packed { file: '", file, "' }");
+}
+
 // By the options' name.
 std::string ConfigOf(const std::string& name) {
   if (name == "ssd.VocOptions") return MakeVoc();
@@ -108,6 +153,14 @@ std::string ConfigOf(const std::string& name) {
   if (name == "ssd.MnistOptions") return MakeMnist();
   if (name == "ssd.DigitsOptions") {
     return absl::StrCat("digits { scenes: ", kImages, " canvas_size: 90 }");
+  }
+  if (name == "ssd.PackedOptions") return MakePacked();
+  if (name == "ssd.TableOptions") return MakeTable();
+  if (name == "ssd.YoloOptions") return MakeYolo();
+  if (name == "ssd.ConcatOptions") {
+    const std::string half = absl::StrCat("digits { scenes: ", kImages / 2, " canvas_size: 90");
+    return absl::StrCat("concat { dataset { ", half, " } } dataset { ", half,
+                        " scene_seed: 2 } } }");
   }
   return "";
 }
@@ -293,6 +346,35 @@ TEST_P(DatasetContractTest, LabelsFollowTheExperiment) {
       EXPECT_EQ(own->labels().names[a.objects[k].label - 1], names[b.objects[k].label - 1]);
     }
   }
+}
+
+TEST_P(DatasetContractTest, ClassesAreRenamedAndDropped) {
+  const auto own = CreateOrDie();
+  const std::vector<std::string>& names = own->labels().names;
+  ASSERT_GE(names.size(), 2u);
+  const std::string map = absl::StrCat("class_map { rename { from: '", names[0],
+                                       "' to: 'another' } drop: '", names[1], "' }");
+  const auto mapped = CreateOrDie(map);
+  EXPECT_THAT(mapped->labels().names, ::testing::Contains("another"));
+  EXPECT_NE(mapped->Fingerprint(), own->Fingerprint());
+  ASSERT_EQ(mapped->size(), own->size());
+  for (int64_t i = 0; i < own->size(); ++i) {
+    const Annotations before = *own->GetAnnotations(i), after = *mapped->GetAnnotations(i);
+    std::vector<std::string> expected, actual;
+    for (const Annotation& object : before.objects) {
+      if (object.label == 2) continue;
+      expected.push_back(object.label == 1 ? "another" : names[object.label - 1]);
+    }
+    for (const Annotation& object : after.objects) {
+      actual.push_back(mapped->labels().names[object.label - 1]);
+    }
+    EXPECT_EQ(actual, expected);
+  }
+  // The experiment's labels are names after the map.
+  EXPECT_TRUE(Create(map, mapped->labels().names).ok());
+  EXPECT_EQ(Create(map, names).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Create("class_map { drop: ['a', 'a'] }").status().ToString(),
+              HasSubstr("class_map.drop"));
 }
 
 TEST_P(DatasetContractTest, AClassOutsideTheExperimentsIsAnError) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "data/class_renaming.h"
 #include "data/digest.h"
 #include "data/label_index.h"
 #include "ssd/core/logging.h"
@@ -16,6 +18,9 @@ namespace {
 // Streams of the scene's seed; no epochs' numbers, from which transforms draw.
 constexpr uint64_t kPlacesStream = 0x706c61636573;
 constexpr uint64_t kPaintStream = 0x7061696e74;
+
+// Of digits that the class map drops: they are painted, but no objects.
+constexpr int64_t kNoLabel = 0;
 
 // Of the field; empty if nothing is above the threshold.
 cv::Rect TightBox(const cv::Mat& ink) {
@@ -90,19 +95,28 @@ absl::StatusOr<std::unique_ptr<Dataset>> DigitScenes::Create(
     const DigitSceneOptions& options, absl::string_view component,
     std::shared_ptr<const DigitStyle> style, const DatasetContext& context) {
   SSD_RETURN_IF_ERROR(options.Validate(component));
+  SSD_ASSIGN_OR_RETURN(const ClassRenaming renaming, ClassRenaming::Create(context.class_map));
+  std::vector<std::optional<std::string>> class_of_digit;
+  for (int digit = 0; digit < 10; ++digit) {
+    class_of_digit.push_back(renaming.Apply(absl::StrCat(digit)));
+  }
   LabelMap labels;
   labels.names = context.labels;
   if (labels.names.empty()) {
-    for (int digit = 0; digit < 10; ++digit) labels.names.push_back(absl::StrCat(digit));
+    for (const std::optional<std::string>& name : class_of_digit) {
+      if (!name) continue;
+      const auto known = std::find(labels.names.begin(), labels.names.end(), *name);
+      if (known == labels.names.end()) labels.names.push_back(*name);
+    }
   }
   for (int64_t label = 1; label <= labels.num_classes(); ++label) {
     labels.source_ids.push_back(label);
   }
   SSD_ASSIGN_OR_RETURN(const LabelIndex index, LabelIndex::Create(labels.names));
-  std::vector<int64_t> label_of_digit;
-  for (int digit = 0; digit < 10; ++digit) {
-    SSD_ASSIGN_OR_RETURN(const int64_t label, index.Find(absl::StrCat(digit), component));
-    label_of_digit.push_back(label);
+  std::vector<int64_t> label_of_digit(class_of_digit.size(), kNoLabel);
+  for (size_t digit = 0; digit < class_of_digit.size(); ++digit) {
+    if (!class_of_digit[digit]) continue;
+    SSD_ASSIGN_OR_RETURN(label_of_digit[digit], index.Find(*class_of_digit[digit], component));
   }
   return std::unique_ptr<Dataset>(
       new DigitScenes(options, std::move(style), std::move(labels), std::move(label_of_digit)));
@@ -150,6 +164,7 @@ Annotations DigitScenes::TruthOf(int64_t index, const std::vector<PlacedDigit>& 
   truth.file_name = absl::StrCat("scene ", index);
   truth.size = {options_.canvas_size, options_.canvas_size};
   for (const PlacedDigit& digit : digits) {
+    if (label_of_digit_[digit.drawn.digit] == kNoLabel) continue;
     Annotation object;
     object.box = {static_cast<double>(digit.box.x), static_cast<double>(digit.box.y),
                   static_cast<double>(digit.box.br().x), static_cast<double>(digit.box.br().y)};
@@ -181,6 +196,11 @@ std::string DigitScenes::Fingerprint() const {
   digest.AddInteger(options_.canvas_size).AddInteger(options_.scenes);
   digest.AddInteger(static_cast<int64_t>(options_.scene_seed));
   digest.AddNumber(options_.min_size).AddNumber(options_.max_size);
+  for (size_t digit = 0; digit < label_of_digit_.size(); ++digit) {
+    const int64_t label = label_of_digit_[digit];
+    if (label != kNoLabel && labels_.names[label - 1] == absl::StrCat(digit)) continue;
+    digest.AddInteger(static_cast<int64_t>(digit)).AddInteger(label);
+  }
   return digest.Hex();
 }
 

@@ -69,7 +69,7 @@ inline constexpr int kInkThreshold = 64;
 
 // Detection scenes: a canvas with some digits at random places and of random size, everything a
 // function of (scene_seed, index). Scene i has image id i + 1; labels are the digits' names
-// "0".."9".
+// "0".."9", or what a class map makes of them.
 //
 // Each digit in turn gets a class, a size and a place for its field, all uniform, until it overlaps
 // no digit before it by more than a tenth of the smaller one's box; after 50 vain attempts it is
@@ -100,7 +100,7 @@ class DigitScenes : public Dataset {
   const DigitSceneOptions options_;
   const std::shared_ptr<const DigitStyle> style_;
   const LabelMap labels_;
-  const std::vector<int64_t> label_of_digit_;
+  const std::vector<int64_t> label_of_digit_;  // 0: the digit is no object
 };
 
 }  // namespace ssd

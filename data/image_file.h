@@ -1,7 +1,6 @@
 #ifndef DATA_IMAGE_FILE_H_
 #define DATA_IMAGE_FILE_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,22 +10,18 @@
 
 namespace ssd {
 
-// Images in files and in memory as ImageSources. JPEG is decoded by libjpeg-turbo, PNG and every
-// other format by OpenCV. Pixels always come out as 8-bit RGB: grey is repeated, CMYK is converted
+// Images in files and in memory as ImageSources. JPEG is decoded by libjpeg-turbo, PNG, BMP, WebP,
+// TIFF and PNM by OpenCV. Pixels always come out as 8-bit RGB: grey is repeated, CMYK is converted
 // (as Adobe stores it, inverted, like Pillow and OpenCV do), 16 bits are cut to 8, alpha is dropped
-// (not blended, like Pillow's convert("RGB")). The EXIF orientation of JPEG and PNG is honoured.
+// (not blended, like Pillow's convert("RGB")). The EXIF orientation of JPEG, PNG and WebP and the
+// tag of TIFF are honoured. An animated PNG is its default image, a TIFF of several its first.
 //
-// Nothing is printed for a bad image. A JPEG whose data ends early or does not decode, and a PNG
-// with a missing or damaged chunk, are errors; harmless faults that libjpeg warns of (stray bytes
-// between markers, an odd JFIF version) are not.
+// Nothing is printed for a bad image where its header tells that it is bad. An image whose data
+// ends early or does not decode, and a PNG with a damaged chunk, are errors; harmless faults of
+// JPEGs are not (jpeg_file.h). So are images of more than kMaxImagePixels (image_header.h), by
+// their header: 400 MB as RGB.
 
-// Images of more pixels are refused by their header, before memory is taken for them: 400 MB as
-// RGB. In formats other than JPEG and PNG the header is OpenCV's to read, and its own limit (2^30
-// pixels) comes first.
-inline constexpr int64_t kMaxImagePixels = int64_t{1} << 27;
-
-// The size, after EXIF orientation, from the header of JPEG and PNG; other formats are decoded.
-// \error as OpenImageFile.
+// The size, after EXIF orientation, from the header. \error as OpenImageFile.
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path);
 
 // The image file at `path`, its header read, its pixels not yet.
@@ -38,10 +33,13 @@ absl::StatusOr<std::shared_ptr<const ImageSource>> OpenImageFile(const std::stri
 // another size is an error of Decode().
 std::shared_ptr<const ImageSource> ImageFileOfSize(std::string path, ImageSize size);
 
-// An image file's bytes in memory; `name` stands in messages.
-// \error as OpenImageFile.
+// An image file's bytes in memory; `name` stands in messages. \error as OpenImageFile.
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenEncodedImage(std::string bytes,
                                                                     std::string name);
+
+// The same where the size is known. Bytes of another size are an error of Decode().
+std::shared_ptr<const ImageSource> EncodedImageOfSize(std::string bytes, std::string name,
+                                                      ImageSize size);
 
 }  // namespace ssd
 

@@ -1,130 +1,27 @@
 #include "data/image_file.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <cstdint>
-#include <cstdio>
-// libjpeg's header needs <cstdio> before it.
-#include <jpeglib.h>
-
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "data/image_testing.h"
 
 namespace ssd {
 namespace {
-
-// Smooth, so that JPEG keeps it nearly; no two corners and no two channels alike. RGB.
-cv::Mat Gradient(int width, int height) {
-  cv::Mat image(height, width, CV_8UC3);
-  for (int y = 0; y < height; ++y) {
-    for (int x = 0; x < width; ++x) {
-      const int red = 40 + 180 * x / width;
-      const int green = 30 + 160 * y / height;
-      image.at<cv::Vec3b>(y, x) =
-          cv::Vec3b(static_cast<uchar>(red), static_cast<uchar>(green), 120);
-    }
-  }
-  return image;
-}
-
-cv::Mat Swapped(const cv::Mat& image) {
-  cv::Mat swapped;
-  cv::cvtColor(image, swapped, cv::COLOR_RGB2BGR);
-  return swapped;
-}
-
-// `image` as OpenCV keeps it (BGR), encoded.
-std::string Encode(const char* extension, const cv::Mat& image,
-                   const std::vector<int>& parameters = {}) {
-  std::vector<uchar> bytes;
-  EXPECT_TRUE(cv::imencode(extension, image, bytes, parameters));
-  return std::string(bytes.begin(), bytes.end());
-}
-
-std::string Jpeg(const cv::Mat& rgb, bool progressive = false) {
-  return Encode(".jpg", Swapped(rgb),
-                {cv::IMWRITE_JPEG_QUALITY, 95, cv::IMWRITE_JPEG_PROGRESSIVE, progressive});
-}
-
-// Four inks, each of its own value, at full quality; Adobe's inverted form if so asked.
-std::string FourColorJpeg(J_COLOR_SPACE stored, const cv::Vec4b& inks, int width, int height) {
-  jpeg_compress_struct jpeg;
-  jpeg_error_mgr errors;
-  jpeg.err = jpeg_std_error(&errors);
-  jpeg_create_compress(&jpeg);
-  unsigned char* buffer = nullptr;
-  unsigned long size = 0;  // NOLINT(google-runtime-int): libjpeg's type
-  jpeg_mem_dest(&jpeg, &buffer, &size);
-  jpeg.image_width = static_cast<JDIMENSION>(width);
-  jpeg.image_height = static_cast<JDIMENSION>(height);
-  jpeg.input_components = 4;
-  jpeg.in_color_space = JCS_CMYK;
-  jpeg_set_defaults(&jpeg);
-  jpeg_set_colorspace(&jpeg, stored);
-  jpeg_set_quality(&jpeg, 100, TRUE);
-  jpeg_start_compress(&jpeg, TRUE);
-  cv::Mat line(1, width, CV_8UC4, cv::Scalar(inks[0], inks[1], inks[2], inks[3]));
-  while (jpeg.next_scanline < jpeg.image_height) {
-    JSAMPROW row = line.data;
-    jpeg_write_scanlines(&jpeg, &row, 1);
-  }
-  jpeg_finish_compress(&jpeg);
-  std::string bytes(reinterpret_cast<char*>(buffer), size);
-  jpeg_destroy_compress(&jpeg);
-  std::free(buffer);
-  return bytes;
-}
-
-std::string Integer(uint32_t value, int size, bool little) {
-  std::string bytes;
-  for (int i = 0; i < size; ++i) {
-    const int shift = 8 * (little ? i : size - 1 - i);
-    bytes.push_back(static_cast<char>(value >> shift & 0xff));
-  }
-  return bytes;
-}
-
-// A TIFF structure whose 0th IFD has two tags: ImageWidth and Orientation.
-std::string Tiff(int orientation, bool little) {
-  const auto number = [little](uint32_t value, int size) { return Integer(value, size, little); };
-  return absl::StrCat(little ? "II" : "MM", number(42, 2), number(8, 4), number(2, 2),
-                      // tag, type (4: LONG, 3: SHORT), count, value
-                      number(0x0100, 2), number(4, 2), number(1, 4), number(7, 4),
-                      number(0x0112, 2), number(3, 2), number(1, 4),
-                      number(static_cast<uint32_t>(orientation), 2), number(0, 2), number(0, 4));
-}
-
-std::string WithExif(const std::string& jpeg, const std::string& tiff) {
-  const std::string payload = std::string("Exif\0\0", 6) + tiff;
-  return jpeg.substr(0, 2) + "\xff\xe1" +
-         Integer(static_cast<uint32_t>(payload.size() + 2), 2, /*little=*/false) + payload +
-         jpeg.substr(2);
-}
-
-std::string PngChunk(const std::string& type, const std::string& data) {
-  const std::string body = type + data;
-  const uLong sum =
-      crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
-  return Integer(static_cast<uint32_t>(data.size()), 4, false) + body +
-         Integer(static_cast<uint32_t>(sum), 4, false);
-}
-
-constexpr size_t kEndOfPngHeader = 8 + 12 + 13;  // signature, frame and fields of IHDR
-
-std::string WithPngChunk(const std::string& png, const std::string& chunk) {
-  return png.substr(0, kEndOfPngHeader) + chunk + png.substr(kEndOfPngHeader);
-}
 
 // Opens and decodes; the first error.
 absl::StatusOr<cv::Mat> Decode(const std::string& bytes) {
@@ -136,11 +33,6 @@ absl::StatusOr<cv::Mat> Decode(const std::string& bytes) {
     EXPECT_EQ(pixels->type(), CV_8UC3);
   }
   return pixels;
-}
-
-double LargestDifference(const cv::Mat& a, const cv::Mat& b) {
-  if (a.size() != b.size() || a.type() != b.type()) return 1e9;
-  return cv::norm(a, b, cv::NORM_INF);
 }
 
 // A bad image's error, which must name it and not print.
@@ -161,7 +53,10 @@ std::string Write(const std::string& name, const std::string& bytes) {
 TEST(ImageFileTest, DecodesJpegToRgb) {
   const cv::Mat image = Gradient(75, 53);  // no multiples of a block
   for (const bool progressive : {false, true}) {
-    const std::string bytes = Jpeg(image, progressive);
+    JpegForm form;
+    form.across = form.down = 2;
+    form.progressive = progressive;
+    const std::string bytes = Jpeg(image, form);
     const auto pixels = Decode(bytes);
     ASSERT_TRUE(pixels.ok()) << pixels.status();
     EXPECT_LE(LargestDifference(*pixels, image), 8);
@@ -189,9 +84,13 @@ TEST(ImageFileTest, RepeatsGrey) {
 TEST(ImageFileTest, ConvertsFourColors) {
   // Inverted: 255 is no ink. Red = C * K / 255, green and blue alike.
   const cv::Vec4b inks(200, 100, 50, 204);
+  const cv::Mat image(24, 40, CV_8UC4, cv::Scalar(inks[0], inks[1], inks[2], inks[3]));
   const cv::Mat expected(24, 40, CV_8UC3, cv::Scalar(160, 80, 40));
   for (const J_COLOR_SPACE stored : {JCS_CMYK, JCS_YCCK}) {
-    const auto pixels = Decode(FourColorJpeg(stored, inks, 40, 24));
+    JpegForm form;
+    form.stored = stored;
+    form.quality = 100;
+    const auto pixels = Decode(Jpeg(image, form));
     ASSERT_TRUE(pixels.ok()) << pixels.status();
     EXPECT_LE(LargestDifference(*pixels, expected), 2) << "color space " << stored;
   }
@@ -316,8 +215,10 @@ TEST(ImageFileTest, IgnoresSenselessExif) {
 
 TEST(ImageFileTest, RefusesTruncatedImages) {
   const cv::Mat image = Gradient(64, 48);
+  JpegForm progressive;
+  progressive.progressive = true;
   for (const std::string& whole :
-       {Jpeg(image), Jpeg(image, /*progressive=*/true), Encode(".png", Swapped(image))}) {
+       {Jpeg(image), Jpeg(image, progressive), Encode(".png", Swapped(image))}) {
     ASSERT_TRUE(Decode(whole).ok());
     std::vector<size_t> sizes = {0, 1, 2, 3, 8, 20, whole.size() - 2, whole.size() - 1};
     for (size_t size = 30; size + 2 < whole.size(); size += 41) sizes.push_back(size);
@@ -364,19 +265,153 @@ TEST(ImageFileTest, TakesHarmlessFaults) {
   }
 }
 
+TEST(ImageFileTest, RefusesTruncatedImagesOfEveryFormat) {
+  const cv::Mat image = Gradient(64, 48);
+  for (const char* extension : {".bmp", ".ppm", ".webp", ".tiff"}) {
+    SCOPED_TRACE(extension);
+    const std::string whole = Encode(extension, Swapped(image));
+    ASSERT_TRUE(Decode(whole).ok()) << Decode(whole).status();
+    for (size_t size = 0; size < whole.size(); size += 1 + whole.size() / 50) {
+      const absl::Status status = ErrorOf(whole.substr(0, size));
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss)
+          << size << " of " << whole.size() << " bytes: " << status;
+    }
+  }
+}
+
+TEST(ImageFileTest, ReadsSizesFromHeaders) {
+  const cv::Mat image = Swapped(Gradient(61, 37));
+  cv::Mat grey, black_and_white;
+  cv::cvtColor(image, grey, cv::COLOR_BGR2GRAY);
+  cv::threshold(grey, black_and_white, 127, 255, cv::THRESH_BINARY);
+  const std::vector<std::string> files = {
+      Jpeg(Gradient(61, 37)),
+      Encode(".png", image),
+      Encode(".bmp", image),
+      Encode(".bmp", grey),  // with a palette
+      Encode(".tiff", image),
+      Encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 80}),   // VP8
+      Encode(".webp", image, {cv::IMWRITE_WEBP_QUALITY, 101}),  // VP8L
+      Encode(".ppm", image),
+      Encode(".ppm", image, {cv::IMWRITE_PXM_BINARY, 0}),
+      Encode(".pgm", grey),
+      Encode(".pbm", black_and_white),
+  };
+  for (size_t i = 0; i < files.size(); ++i) {
+    ASSERT_FALSE(files[i].empty()) << i;
+    const auto source = OpenEncodedImage(files[i], "image");
+    ASSERT_TRUE(source.ok()) << i << ": " << source.status();
+    EXPECT_EQ((*source)->size(), (ImageSize{37, 61})) << i;
+    EXPECT_TRUE(Decode(files[i]).ok()) << i;  // and it is as large as that
+  }
+  // A comment, and white space of all kinds.
+  const auto commented = Decode("P5 # made by hand\n2\t3\r\n# 255 is white\n255\nabcdef");
+  ASSERT_TRUE(commented.ok()) << commented.status();
+  EXPECT_EQ(commented->size(), cv::Size(2, 3));
+}
+
+TEST(ImageFileTest, TurnsTiffAndWebP) {
+  const cv::Mat image = Gradient(40, 24);
+  const std::string tiff = Encode(".tiff", Swapped(image), {cv::IMWRITE_TIFF_COMPRESSION, 1});
+  const std::string planar = Integer(284, 2, true) + Integer(3, 2, true) + Integer(1, 4, true);
+  // Lossless WebP in an extended file: VP8X, the image, EXIF.
+  const std::string plain =
+      Encode(".webp", Swapped(image), {cv::IMWRITE_WEBP_QUALITY, 101}).substr(12);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    SCOPED_TRACE(absl::StrCat("orientation ", orientation));
+    const std::string exif = Tiff(orientation, true);
+    const auto chunk = [](const std::string& kind, const std::string& data) {
+      const auto size = static_cast<uint32_t>(data.size());
+      return kind + Integer(size, 4, true) + data + std::string(size % 2, '\0');
+    };
+    const std::string extended =
+        chunk("VP8X", Integer(0x08, 4, true) + Integer(39, 3, true) + Integer(23, 3, true)) +
+        plain + chunk("EXIF", exif);
+    const auto webp = Decode("RIFF" + Integer(static_cast<uint32_t>(extended.size() + 4), 4, true) +
+                             "WEBP" + extended);
+    ASSERT_TRUE(webp.ok()) << webp.status();
+    EXPECT_EQ(LargestDifference(*webp, Shown(image, orientation)), 0);
+
+    // In place of the planar configuration, whose value is the default. The reader minds neither
+    // that it is missing nor that tags are out of order.
+    const size_t place = tiff.rfind(planar);
+    ASSERT_NE(place, std::string::npos);
+    std::string turned = tiff;
+    turned.replace(place, 12,
+                   Integer(274, 2, true) + Integer(3, 2, true) + Integer(1, 4, true) +
+                       Integer(static_cast<uint32_t>(orientation), 2, true) + Integer(0, 2, true));
+    const auto of_tiff = Decode(turned);
+    ASSERT_TRUE(of_tiff.ok()) << of_tiff.status();
+    EXPECT_EQ(LargestDifference(*of_tiff, Shown(image, orientation)), 0);
+  }
+}
+
+TEST(ImageFileTest, RefusesAnimations) {
+  const std::string webp = "RIFF" + Integer(22, 4, true) + "WEBPVP8X" + Integer(10, 4, true) +
+                           Integer(0x02, 4, true) + Integer(39, 3, true) + Integer(23, 3, true);
+  const absl::Status animated = ErrorOf(webp);
+  EXPECT_EQ(animated.code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(absl::StrContains(animated.message(), "animated WebP")) << animated;
+  const absl::Status gif = ErrorOf("GIF89a" + std::string(20, '\1'));
+  EXPECT_TRUE(absl::StrContains(gif.message(), "GIF")) << gif;
+}
+
+TEST(ImageFileTest, ShowsAnAnimatedPngsDefaultImage) {
+  const cv::Mat image = Gradient(40, 24);
+  const std::string control = Integer(1, 4, false) + Integer(0, 4, false);  // one frame, for ever
+  const auto pixels =
+      Decode(WithPngChunk(Encode(".png", Swapped(image)), PngChunk("acTL", control)));
+  ASSERT_TRUE(pixels.ok()) << pixels.status();
+  EXPECT_EQ(LargestDifference(*pixels, image), 0);
+}
+
+TEST(ImageFileTest, LooksUpPalettes) {
+  // Two pixels: entries 1 and 0. Entry 0 is transparent.
+  std::string deflated = {'\x78', '\x01', '\x01', '\x03', '\x00', '\xfc', '\xff',  // stored block
+                          '\x00', '\x01', '\x00'};
+  // Adler-32 of 0, 1, 0: a = 1 + 0 + 1 + 0 = 2, b = 1 + 2 + 2 = 5.
+  deflated += std::string("\x00\x05\x00\x02", 4);
+  const std::string header = Integer(2, 4, false) + Integer(1, 4, false) +
+                             std::string("\x08\x03\0\0\0", 5);  // 8 bits, by palette
+  const std::string png = "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) +
+                          PngChunk("PLTE", std::string("\x0a\x14\x1e\xc8\x96\x64", 6)) +
+                          PngChunk("tRNS", std::string("\x00", 1)) + PngChunk("IDAT", deflated) +
+                          PngChunk("IEND", "");
+  const auto pixels = Decode(png);
+  ASSERT_TRUE(pixels.ok()) << pixels.status();
+  ASSERT_EQ(pixels->size(), cv::Size(2, 1));
+  EXPECT_EQ(pixels->at<cv::Vec3b>(0, 0), cv::Vec3b(200, 150, 100));
+  EXPECT_EQ(pixels->at<cv::Vec3b>(0, 1), cv::Vec3b(10, 20, 30));
+}
+
 TEST(ImageFileTest, RefusesTooManyPixelsByTheHeader) {
   // 2^16 x 2^15 pixels in less than 100 bytes.
   const std::string fields =
       Integer(1 << 16, 4, false) + Integer(1 << 15, 4, false) + std::string("\x08\x02\0\0\0", 5);
   const std::string png = std::string("\x89PNG\r\n\x1a\n") + PngChunk("IHDR", fields) +
                           PngChunk("IDAT", "x") + PngChunk("IEND", "");
-  EXPECT_EQ(ErrorOf(png).code(), absl::StatusCode::kResourceExhausted);
 
   std::string jpeg = Jpeg(Gradient(64, 48));
   const size_t frame = jpeg.find("\xff\xc0");
   ASSERT_NE(frame, std::string::npos);
   jpeg.replace(frame + 5, 4, "\xff\xdc\xff\xdc");  // height and width
-  EXPECT_EQ(ErrorOf(jpeg).code(), absl::StatusCode::kResourceExhausted);
+
+  const cv::Mat image = Swapped(Gradient(64, 48));
+  std::string bmp = Encode(".bmp", image);
+  bmp.replace(18, 8, Integer(1 << 16, 4, true) + Integer(1 << 15, 4, true));
+  std::string tiff = Encode(".tiff", image);
+  for (const uint32_t tag : {256, 257}) {  // a SHORT each
+    const size_t entry = tiff.rfind(Integer(tag, 2, true) + Integer(3, 2, true));
+    ASSERT_NE(entry, std::string::npos);
+    tiff.replace(entry + 8, 2, "\xff\xff");
+  }
+  const std::string webp = "RIFF" + Integer(22, 4, true) + "WEBPVP8X" + Integer(10, 4, true) +
+                           Integer(0, 4, true) + Integer(16383, 3, true) + Integer(16383, 3, true);
+  for (const std::string& bomb : {png, jpeg, bmp, tiff, webp, std::string("P6 65536 32768 255\n"),
+                                  std::string("P3 99999999999999999999 1 255\n")}) {
+    const absl::Status status = ErrorOf(bomb);
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  }
 }
 
 TEST(ImageFileTest, ReadsFiles) {

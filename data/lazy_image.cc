@@ -1,6 +1,7 @@
 #include "data/lazy_image.h"
 
 #include <algorithm>
+#include <cmath>
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
@@ -20,7 +21,7 @@ struct Frame {
 };
 
 // What the operations between two resizes come to. Rectangles are in pixels of the image that the
-// stage is given.
+// stage is given, or of a part of it once they are moved there.
 struct Stage {
   cv::Rect view;              // what the stage's result shows
   cv::Rect core;              // the part of the given image that remains visible
@@ -161,7 +162,125 @@ cv::Size ToCv(ImageSize size) {
   return cv::Size(static_cast<int>(size.width), static_cast<int>(size.height));
 }
 
+// The pixels of the stage's core.
+absl::StatusOr<DecodedRegion> DecodeCore(const ImageSource& source, const Stage& stage,
+                                         int max_reduction) {
+  if (stage.core.empty()) return DecodedRegion();  // nothing of the image is seen
+  SSD_ASSIGN_OR_RETURN(DecodedRegion region, source.DecodeRegion(stage.core, max_reduction));
+  CHECK(region.pixels.type() == CV_8UC3 && region.reduction <= max_reduction &&
+        region.pixels.size() * region.reduction == region.area.size() &&
+        (region.area & stage.core) == stage.core)
+      << "a source decoded another region than was asked for";
+  return region;
+}
+
+// The stage in pixels of a part of the given image.
+void MoveTo(cv::Point origin, Stage& stage) {
+  stage.view -= origin;
+  stage.core -= origin;
+  for (Frame& frame : stage.frames) {
+    frame.outer -= origin;
+    frame.inner -= origin;
+  }
+}
+
+// One axis of a stage on an image of which each pixel stands for `reduction` of the stage's.
+// Positions along the view are fractions of the image's pixels; the canvas has whole ones, which
+// hold the view.
+class ReducedAxis {
+ public:
+  ReducedAxis(int view_begin, int view_end, int area_begin, int reduction)
+      : view_begin_(view_begin),
+        view_end_(view_end),
+        area_begin_(area_begin),
+        reduction_(reduction),
+        canvas_begin_(static_cast<int>(std::floor(Position(view_begin)))),
+        canvas_end_(static_cast<int>(std::ceil(Position(view_end)))) {}
+
+  int canvas_begin() const { return canvas_begin_; }
+  int canvas_end() const { return canvas_end_; }
+
+  // Where an edge of the stage lies, to the nearest pixel; the view's own edges are the canvas's.
+  int Nearest(int edge) const {
+    if (edge <= view_begin_) return canvas_begin_;
+    if (edge >= view_end_) return canvas_end_;
+    return std::clamp(static_cast<int>(std::lround(Position(edge))), canvas_begin_, canvas_end_);
+  }
+
+  // The view's first and last position in the canvas, which is mirrored if so asked.
+  std::pair<double, double> ViewInCanvas(bool is_mirrored) const {
+    const double begin = Position(view_begin_) - canvas_begin_;
+    const double end = Position(view_end_) - canvas_begin_;
+    const int size = canvas_end_ - canvas_begin_;
+    return is_mirrored ? std::make_pair(size - end, size - begin) : std::make_pair(begin, end);
+  }
+
+ private:
+  double Position(int edge) const { return static_cast<double>(edge - area_begin_) / reduction_; }
+
+  int view_begin_, view_end_, area_begin_, reduction_, canvas_begin_, canvas_end_;
+};
+
+// How much less can be decoded of an image whose view is resized to `size`: the largest power of 2
+// that leaves no fewer pixels than that.
+int UsefulReduction(const Stage& stage, ImageSize size, int max_reduction) {
+  constexpr int kMostCanvas = 32000;  // cv::warpAffine counts pixels in 16 bits
+  const cv::Rect& view = stage.view;
+  int reduction = 1;
+  while (2 * reduction <= max_reduction && view.width >= 2 * reduction * size.width &&
+         view.height >= 2 * reduction * size.height) {
+    reduction *= 2;
+  }
+  return std::max(view.width, view.height) / reduction <= kMostCanvas ? reduction : 1;
+}
+
+// The stage and the resize after it on a reduced image, in one: the resize takes the view out of a
+// canvas, at fractions of its pixels, so that what is shown stays in its place.
+void PaintReduced(const DecodedRegion& region, const Stage& stage, int interpolation, int slot,
+                  cv::Mat& resized) {
+  const ReducedAxis x(stage.view.x, stage.view.br().x, region.area.x, region.reduction);
+  const ReducedAxis y(stage.view.y, stage.view.br().y, region.area.y, region.reduction);
+  const auto nearest = [&](const cv::Rect& rect) {
+    return cv::Rect(cv::Point(x.Nearest(rect.x), y.Nearest(rect.y)),
+                    cv::Point(x.Nearest(rect.br().x), y.Nearest(rect.br().y)));
+  };
+  Stage reduced = stage;
+  reduced.view = cv::Rect(cv::Point(x.canvas_begin(), y.canvas_begin()),
+                          cv::Point(x.canvas_end(), y.canvas_end()));
+  reduced.core = nearest(stage.core) & cv::Rect(cv::Point(), region.pixels.size());
+  for (Frame& frame : reduced.frames) {
+    frame.outer = nearest(frame.outer);
+    frame.inner = frame.inner.empty() ? cv::Rect() : nearest(frame.inner);
+  }
+
+  cv::Mat canvas;
+  if (reduced.frames.empty() && reduced.colors.empty() && !reduced.flip_x && !reduced.flip_y) {
+    canvas = region.pixels(reduced.view);
+  } else {
+    canvas = Scratch(slot, reduced.view.size());
+    Paint(region.pixels, reduced, canvas);
+  }
+  const auto [left, right] = x.ViewInCanvas(stage.flip_x);
+  const auto [top, bottom] = y.ViewInCanvas(stage.flip_y);
+  const double step_x = (right - left) / resized.cols;
+  const double step_y = (bottom - top) / resized.rows;
+  // From centres of resized pixels to centres of the canvas's.
+  const cv::Matx23d to_canvas(step_x, 0, left + step_x / 2 - 0.5,  //
+                              0, step_y, top + step_y / 2 - 0.5);
+  // What is left to shrink is below 2, which needs no mean over an area.
+  const int filter = interpolation == cv::INTER_AREA ? cv::INTER_LINEAR : interpolation;
+  cv::warpAffine(canvas, resized, to_canvas, resized.size(), filter | cv::WARP_INVERSE_MAP,
+                 cv::BORDER_REPLICATE);
+}
+
 }  // namespace
+
+absl::StatusOr<DecodedRegion> ImageSource::DecodeRegion(const cv::Rect&, int) const {
+  SSD_ASSIGN_OR_RETURN(cv::Mat pixels, Decode());
+  CHECK(pixels.type() == CV_8UC3 && pixels.size() == ToCv(size()));
+  const cv::Rect whole(cv::Point(), pixels.size());
+  return DecodedRegion{std::move(pixels), whole, 1};
+}
 
 LazyImage::LazyImage(std::shared_ptr<const ImageSource> source)
     : source_(std::move(source)), size_(source_->size()) {}
@@ -196,16 +315,17 @@ absl::StatusOr<cv::Mat> LazyImage::Render() const {
   return image;
 }
 
-absl::Status LazyImage::RenderTo(cv::Mat& destination) const {
+absl::Status LazyImage::RenderTo(cv::Mat& destination, int max_reduction) const {
   CHECK(source_ != nullptr) << "an image without a source";
   CHECK(destination.type() == CV_8UC3 && destination.size() == ToCv(size_));
-  SSD_ASSIGN_OR_RETURN(cv::Mat image, source_->Decode());
-  CHECK(image.type() == CV_8UC3 && image.size() == ToCv(source_->size()));
+  cv::Mat image;  // once decoded
+  cv::Size image_size = ToCv(source_->size());
+  bool is_decoded = false;
 
   int slot = 0;
   auto operation = operations_.begin();
   while (true) {
-    StageBuilder builder(image.size());
+    StageBuilder builder(image_size);
     const ResizeTo* resize = nullptr;
     for (; operation != operations_.end() && resize == nullptr; ++operation) {
       if (const auto* crop = std::get_if<CropTo>(&*operation)) {
@@ -220,8 +340,24 @@ absl::Status LazyImage::RenderTo(cv::Mat& destination) const {
         resize = &std::get<ResizeTo>(*operation);
       }
     }
-    const Stage stage = builder.Build();
+    Stage stage = builder.Build();
     const bool is_last = operation == operations_.end();
+    if (!is_decoded) {
+      is_decoded = true;
+      const int useful =
+          resize == nullptr ? 1 : UsefulReduction(stage, resize->size, max_reduction);
+      SSD_ASSIGN_OR_RETURN(const DecodedRegion region, DecodeCore(*source_, stage, useful));
+      if (region.reduction > 1) {
+        cv::Mat resized = is_last ? destination : Scratch(1 - slot, ToCv(resize->size));
+        PaintReduced(region, stage, resize->interpolation, slot, resized);
+        if (is_last) return absl::OkStatus();
+        image = resized;
+        image_size = resized.size();
+        continue;
+      }
+      image = region.pixels;
+      MoveTo(region.area.tl(), stage);
+    }
     if (resize == nullptr) {
       Paint(image, stage, destination);
       return absl::OkStatus();
@@ -239,6 +375,7 @@ absl::Status LazyImage::RenderTo(cv::Mat& destination) const {
     cv::resize(image, resized, resized.size(), 0, 0, resize->interpolation);
     if (is_last) return absl::OkStatus();
     image = resized;
+    image_size = resized.size();
   }
 }
 

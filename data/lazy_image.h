@@ -14,6 +14,15 @@
 
 namespace ssd {
 
+// A part of an image, perhaps reduced.
+struct DecodedRegion {
+  cv::Mat pixels;  // CV_8UC3, RGB; not to be written to
+  // What the pixels show, in those of the whole image: `reduction` times their number. It reaches
+  // over the image's edges where the image is no multiple of `reduction`.
+  cv::Rect area;
+  int reduction = 1;  // each pixel is the mean of so many by so many
+};
+
 // Where an image's pixels come from. Immutable and shared between threads.
 class ImageSource {
  public:
@@ -26,12 +35,24 @@ class ImageSource {
   // shared. \error DataLoss naming the file for a truncated or corrupt image, and when the decoded
   // size differs from size().
   virtual absl::StatusOr<cv::Mat> Decode() const = 0;
+
+  // The part of Decode() that shows at least `region`, in less time than the whole takes if the
+  // format allows. At a reduction of 1 the same bits as Decode()'s; reduced, by no more than
+  // `max_reduction`, nearly their means. Damage outside the region may go unnoticed.
+  // Precondition: `region` is not empty and in the image. \error as Decode().
+  virtual absl::StatusOr<DecodedRegion> DecodeRegion(const cv::Rect& region,
+                                                     int max_reduction) const;
+
+  // The image file as it is, which OpenEncodedImage (image_file.h) reads; empty: there is none, as
+  // for an image that is drawn. \error NotFound, PermissionDenied, Internal naming the file.
+  virtual absl::StatusOr<std::string> ReadEncoded() const { return std::string(); }
 };
 
 // An image with the operations still to be done on it. Recording is cheap; Render() makes the
 // pixels once, as if decoding first and then doing every operation in the recorded order, but
-// touching only pixels that the result shows: crops are done before colours, several crops at once,
-// and a canvas around the image is not filled where it is cut off again. Does not know boxes: see
+// touching only pixels that the result shows: only these are decoded, crops are done before
+// colours, several crops at once, and a canvas around the image is not filled where it is cut off
+// again. Does not know boxes: see
 // data/transforms/sample_view.h. Copyable; not thread-safe.
 class LazyImage {
  public:
@@ -63,8 +84,10 @@ class LazyImage {
   // CV_8UC3, RGB, contiguous, of size(). \error from the source.
   absl::StatusOr<cv::Mat> Render() const;
 
-  // The same into the memory of `destination`. Precondition: CV_8UC3 of size().
-  absl::Status RenderTo(cv::Mat& destination) const;
+  // The same into the memory of `destination`. With a max_reduction above 1, an image that the
+  // first Resize() shrinks by 2 or more may be decoded at as much less (by at most max_reduction):
+  // faster, and smoother, since every pixel counts then. Precondition: CV_8UC3 of size().
+  absl::Status RenderTo(cv::Mat& destination, int max_reduction = 1) const;
 
  private:
   struct CropTo {

@@ -1,16 +1,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "data/data_problem.h"
 #include "data/dataset.h"
+#include "data/voc_xml.h"
 #include "ssd/core/file.h"
 
 namespace ssd {
@@ -149,6 +154,10 @@ TEST_F(VocTest, ReadsWhatWasWritten) {
   EXPECT_FALSE(b->objects[1].difficult);
   EXPECT_FALSE(b->objects[1].crowd);
   EXPECT_NE(b->objects[0].id, b->objects[1].id);
+
+  EXPECT_EQ(b->objects[0].line, 3);
+  EXPECT_EQ(b->objects[1].line, 6);
+  EXPECT_EQ((*dataset)->AnnotationFile(1), root_ + "/Annotations/b.xml");
 }
 
 TEST_F(VocTest, TakesTheImageSetInItsOrder) {
@@ -308,6 +317,134 @@ TEST_F(VocTest, NamesWhatIsMissing) {
   Write("JPEGImages/a.png", "");
   Write("Annotations/a.xml", Xml("", {}));
   EXPECT_THAT(ErrorOf(absl::StatusCode::kDataLoss), HasSubstr("JPEGImages/a.png"));
+}
+
+TEST_F(VocTest, RecordsProblemsAndGoesOn) {
+  WritePair("good", {{"cat", 1, 1, 5, 5}});
+  WritePair("boxes", {{"cat", 20, 10, 15, 12},  // inverted
+                      {"cat", 50, 10, 55, 12},  // outside
+                      {"cat", 30, 10, 45, 12},  // 5 pixels of it outside
+                      {"cat", 0, 10, 5, 12},    // counted from 0
+                      {"yak", 1, 1, 2, 2}});
+  WriteImage("fields.png", 40, 30);
+  Write("Annotations/fields.xml",
+        absl::StrCat("<annotation>\n", Size(40, 30),
+                     "\n<object><name>cat</name></object>\n<object/>\n"
+                     "<object><name>cat</name><bndbox><xmin>nan</xmin><ymin>1</ymin>"
+                     "<xmax>5</xmax><ymax>5</ymax></bndbox></object>\n</annotation>"));
+  WriteImage("broken.png", 40, 30);
+  Write("Annotations/broken.xml", "<annotation>\n<size>");
+  Write("Annotations/lonely.xml", Xml(Size(40, 30), {}));
+  Write("JPEGImages/empty.png", "");
+  Write("Annotations/empty.xml", Xml("", {}));
+  Write("ImageSets/Main/all.txt", "good\nboxes\nfields\nbroken\nlonely\nempty\nabsent\ngood\n");
+
+  DatasetConfig config;
+  config.mutable_voc()->set_root(root_);
+  config.mutable_voc()->set_image_set("all");
+  ProblemLog log;
+  DatasetContext context;
+  context.labels = {"cat"};
+  context.problems = &log;
+  const auto dataset = CreateDataset(config, context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), 3);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->objects.size(), 1u);
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->objects.size(), 2u);
+  EXPECT_EQ((*dataset)->GetAnnotations(2)->objects.size(), 0u);
+
+  struct Expected {
+    Severity severity;
+    ProblemKind kind;
+    std::string file;  // below the root
+    int64_t line;
+    std::string message;
+  };
+  const std::vector<Expected> expected = {
+      {Severity::kError, ProblemKind::kDuplicateImageId, "ImageSets/Main/all.txt", 8, "'good'"},
+      {Severity::kError, ProblemKind::kBoxInverted, "Annotations/boxes.xml", 3, "(19, 9) to (15"},
+      {Severity::kWarning, ProblemKind::kBoxEmpty, "Annotations/boxes.xml", 6, "outside"},
+      {Severity::kWarning, ProblemKind::kBoxOutside, "Annotations/boxes.xml", 9, "5 pixels"},
+      {Severity::kNote, ProblemKind::kBoxOutside, "Annotations/boxes.xml", 12, "1 pixels"},
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, "Annotations/fields.xml", 3,
+       "<bndbox>"},
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, "Annotations/fields.xml", 4, "<name>"},
+      {Severity::kError, ProblemKind::kBoxNotFinite, "Annotations/fields.xml", 5, "'cat'"},
+      {Severity::kError, ProblemKind::kUnreadableAnnotation, "Annotations/broken.xml", 2,
+       "malformed XML"},
+      {Severity::kError, ProblemKind::kMissingImage, "Annotations/lonely.xml", 0, "lonely.jpg"},
+      {Severity::kError, ProblemKind::kUnreadableImage, "JPEGImages/empty.png", 0, ""},
+      {Severity::kError, ProblemKind::kMissingAnnotation, "Annotations/absent.xml", 0,
+       "cannot read"},
+      {Severity::kError, ProblemKind::kUnknownLabel, "Annotations/boxes.xml", 15, "1 such objects"},
+  };
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(problems[i].message);
+    EXPECT_EQ(problems[i].severity, expected[i].severity);
+    EXPECT_EQ(problems[i].kind, expected[i].kind);
+    EXPECT_EQ(problems[i].file, absl::StrCat(root_, "/", expected[i].file));
+    EXPECT_EQ(problems[i].line, expected[i].line);
+    EXPECT_THAT(problems[i].message, HasSubstr(expected[i].message));
+  }
+
+  // Without any image there is no dataset.
+  Write("ImageSets/Main/all.txt", "absent\n");
+  EXPECT_THAT(std::string(CreateDataset(config, context).status().message()),
+              HasSubstr("no image"));
+}
+
+// Enough files for several threads.
+TEST_F(VocTest, KeepsTheOrderOfManyFiles) {
+  constexpr int kImages = 900;
+  for (int i = 0; i < kImages; ++i) {
+    const std::string name = absl::StrCat("image", 1000 + i);
+    // Not Write, which waits for the disk.
+    std::ofstream(root_ + "/JPEGImages/" + name + ".jpg").put(' ');
+    std::ofstream(root_ + "/Annotations/" + name + ".xml")
+        << Xml(Size(1000, 30), {{"cat", 1, 1, 1 + i, 20}});
+  }
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), kImages);
+  for (int i = 0; i < kImages; ++i) {
+    const auto truth = (*dataset)->GetAnnotations(i);
+    ASSERT_EQ(truth->file_name, absl::StrCat("image", 1000 + i, ".jpg"));
+    ASSERT_EQ(truth->image_id, i + 1);
+    ASSERT_EQ(truth->objects[0].box.x1, 1 + i);
+    ASSERT_EQ(truth->objects[0].id, i + 1);
+  }
+  EXPECT_EQ((*dataset)->Fingerprint(), (*Create())->Fingerprint());
+}
+
+TEST(VocXmlTest, ChangedFilesAreNoHarm) {
+  const std::string whole =
+      Xml("<filename>a.png</filename>" + Size(40, 30),
+          {{"dog", 1, 1, 40, 30, "<difficult>1</difficult>"}, {"cat", 11, 21, 30, 25}});
+  const VocAnnotation annotation = ParseVocXml(whole);
+  EXPECT_EQ(annotation.file_name, "a.png");
+  EXPECT_EQ(annotation.objects.size(), 2u);
+  EXPECT_TRUE(annotation.faults.empty());
+  std::mt19937 random(1);
+  for (int i = 0; i < 3000; ++i) {
+    std::string xml = whole;
+    for (uint32_t changes = 1 + random() % 4; changes > 0 && !xml.empty(); --changes) {
+      const size_t at = random() % xml.size();
+      if (random() % 2 == 0) {
+        xml[at] = static_cast<char>(random());
+      } else {
+        xml.erase(at, 1 + random() % 9);
+      }
+    }
+    const VocAnnotation changed = ParseVocXml(xml);
+    EXPECT_TRUE(changed.is_readable || !changed.faults.empty()) << xml;
+    EXPECT_LE(changed.objects.size(), 2u) << xml;
+    for (const VocFault& fault : changed.faults) {
+      EXPECT_GE(fault.line, 0);
+      EXPECT_LE(fault.line, 1 + static_cast<int64_t>(std::count(xml.begin(), xml.end(), '\n')));
+    }
+  }
 }
 
 TEST_F(VocTest, FingerprintTellsDataApart) {

@@ -275,6 +275,15 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_THAT(Error("batch_size: 2", "prefetch_batches: 0"), HasSubstr("prefetch_batches: 0"));
   EXPECT_THAT(Error("batch_size: 2", "cache { max_megabytes: -1 }"),
               HasSubstr("max_megabytes: -1"));
+  EXPECT_THAT(Error("batch_size: 2", "sampling { repeat_factor { threshold: 2 } }"),
+              StartsWith("bad.textproto:28:39: data.loader.sampling.repeat_factor.threshold: 2 "
+                         "must be in (0, 1]"));
+  EXPECT_THAT(Error("batch_size: 2", "sampling { weighted { class_weight { weight: 1 } } }"),
+              HasSubstr("data.loader.sampling.weighted.class_weight[0].label: not set"));
+  EXPECT_THAT(Error("batch_size: 2", "max_decode_reduction: 3"),
+              StartsWith("bad.textproto:28:12: data.loader.max_decode_reduction: 3 must be 1, 2"));
+  EXPECT_THAT(Error("batch_size: 2", "max_decode_reduction: 2 cache { max_megabytes: 9 }"),
+              HasSubstr("DECODED"));
   EXPECT_THAT(Error("iou_crop {}", "iou_crop { min_scale: 2 }"),
               StartsWith("bad.textproto:21:28: data.train.transform[0].iou_crop.min_scale: 2"));
   EXPECT_THAT(Error("digits { scenes: 8 }", "digits {} subset { from: 0.8 to: 0.2 }"),
@@ -312,6 +321,18 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_TRUE(Load("small.textproto", {"evaluator.views.horizontal_flip=true",
                                        "optimizer={ group { pattern: '*.bias' } }"})
                   .ok());
+}
+
+TEST_F(LoadTest, ANameIsThatOfOneFolder) {
+  for (const char* name : {"", "a/", "../../../escaped", "..", "."}) {
+    const absl::Status status =
+        Load("small.textproto", {absl::StrCat("name='", name, "'")}).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << name << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat(": name: '", name, "' must be the name of one folder")));
+  }
+  EXPECT_FALSE(Load("small.textproto", {"name="}).ok());
+  EXPECT_TRUE(Load("small.textproto", {"name=my run"}).ok());
 }
 
 TEST_F(LoadTest, ListsShorterThanNumLevels) {
@@ -426,6 +447,9 @@ TEST_F(LoadTest, WrongSweepsAreRefusedBeforeAnythingRuns) {
   EXPECT_THAT(error("\"data set\"", "\"seed\""), HasSubstr("list seeds in `seed`"));
   EXPECT_THAT(error("label: \"2\" ", ""), HasSubstr("axis[0].point[1].label is missing"));
   EXPECT_THAT(error("[1, 5]", "[1, 1]"), HasSubstr("seed 1 is listed twice"));
+  EXPECT_THAT(
+      error("label: \"2\"", absl::StrCat("label: \"", std::string(200, '2'), "\"")),
+      AllOf(StartsWith("bad.textproto: the point's name: 'm=222"), HasSubstr("of 1 to 200 bytes")));
   EXPECT_THAT(error("base: \"small.textproto\"", ""), HasSubstr("base is missing"));
   EXPECT_THAT(error("small.textproto", "none.textproto"), HasSubstr("none.textproto: cannot read"));
   EXPECT_THAT(error("axis {\n  name: \"m\"", "axes {\n  name: \"m\""),

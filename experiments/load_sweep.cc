@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "experiments/load_experiment.h"
 #include "experiments/merge_experiment.h"
+#include "experiments/run_folder.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
@@ -88,6 +89,7 @@ absl::StatusOr<LoadedSweep> LoadSweep(const std::string& path,
   const std::string folder = file.parent_path().string();
   MakePathsAbsolute(sweep, folder);
   SSD_RETURN_IF_ERROR(CheckAxes(sweep, source));
+  SSD_RETURN_IF_ERROR(CheckFolderName(absl::StrCat(source, ": the sweep's name"), loaded.name));
 
   std::vector<Override> common;
   for (const std::string& assignment : sweep.set()) common.push_back({assignment, folder});
@@ -120,6 +122,7 @@ absl::StatusOr<LoadedSweep> LoadSweep(const std::string& path,
       SweepPoint run = point;
       run.seed = seed;
       absl::StrAppend(&run.name, "seed=", seed);
+      SSD_RETURN_IF_ERROR(CheckFolderName(absl::StrCat(source, ": the point's name"), run.name));
       run.experiment = *experiment;
       run.experiment.set_seed(seed);
       run.experiment.set_name(run.name);

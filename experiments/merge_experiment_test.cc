@@ -238,6 +238,25 @@ TEST_F(MergeExperimentTest, PathsStartFromTheFileThatSetsThem) {
   EXPECT_EQ(merged.model().anchor_generator().GetExtension(TinyAnchorsOptions::ext).table(),
             folder_ + "/sub/t");
 
+  // So do those in lists of messages.
+  Write("sub/c.textproto", R"pb(
+    data {
+      train {
+        concat {
+          dataset { voc { root: "data/VOC2007" } }
+          dataset { concat { dataset { table { file: "boxes.csv" } } } }
+        }
+      }
+    })pb");
+  Write("d.textproto", "base: 'sub/c.textproto'");
+  merged = Merged("d.textproto", {"data.train.concat.dataset[0].voc.annotations_dir=xml"});
+  EXPECT_EQ(merged.data().train().concat().dataset(0).voc().root(), folder_ + "/sub/data/VOC2007");
+  EXPECT_EQ(merged.data().train().concat().dataset(0).voc().annotations_dir(), "xml");
+  EXPECT_EQ(merged.data().train().concat().dataset(1).concat().dataset(0).table().file(),
+            folder_ + "/sub/boxes.csv");
+  merged = Merged("d.textproto", {"data.train.concat.dataset[0].voc.root=VOC2012"});
+  EXPECT_EQ(merged.data().train().concat().dataset(0).voc().root(), folder_ + "/VOC2012");
+
   // An override's paths start from where the user stands.
   merged = Merged("a.textproto", {"data.train.voc.root=../other"});
   EXPECT_EQ(merged.data().train().voc().root(),

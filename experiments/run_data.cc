@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "data/transforms/transform.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
@@ -11,6 +10,24 @@ namespace {
 
 absl::Status At(const std::string& field, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(field, ": ", status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
+                                                     const std::vector<std::string>& labels,
+                                                     const std::string& field,
+                                                     ProblemLog* problems) {
+  DatasetContext context;
+  context.labels = labels;
+  context.problems = problems;
+  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, context);
+  if (!dataset.ok()) return At(field, dataset.status());
+  if ((*dataset)->labels().num_classes() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": no annotation names an object, so there are no classes; set data.label"));
+  }
+  return dataset;
 }
 
 // What lies outside an image gets the colour the network sees as zero.
@@ -23,20 +40,6 @@ TransformContext ContextOf(const ModelConfig& model) {
         input.mean(input.channel_order() == InputConfig::BGR ? 2 - channel : channel);
   }
   return context;
-}
-
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
-                                                     const std::vector<std::string>& labels,
-                                                     const std::string& field) {
-  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, {labels});
-  if (!dataset.ok()) return At(field, dataset.status());
-  if ((*dataset)->labels().num_classes() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ": no annotation names an object, so there are no classes; set data.label"));
-  }
-  return dataset;
 }
 
 absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetConfig& config,
@@ -57,11 +60,17 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
   options.batch_size = loader.batch_size();
   options.seed = experiment.seed();
   options.shuffle = training;
-  options.drop_last = training;
+  if (training) options.sampling = loader.sampling();
+  options.drop_last = training && loader.last_batch() == LoaderConfig::DROP;
+  if (loader.on_bad_image() == LoaderConfig::SKIP) {
+    options.bad_images = training ? BadImages::kReplace : BadImages::kLeaveOut;
+  }
   options.prefetch_next_epoch = training;
   options.workers = loader.workers();
   options.prefetch_batches = loader.prefetch_batches();
   options.cache_megabytes = loader.cache().max_megabytes();
+  options.cache_content = loader.cache().content();
+  options.max_decode_reduction = loader.max_decode_reduction();
   options.pin_memory = pin_memory;
   absl::StatusOr<std::unique_ptr<BatchLoader>> created =
       BatchLoader::Create(*data.dataset, *std::move(transforms), options);
@@ -70,11 +79,30 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
   return data;
 }
 
-absl::Status OpenDatasets(const Experiment& experiment) {
-  const DataConfig& data = experiment.data();
-  SSD_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> train,
-                       OpenDataset(data.train(), LabelNames(experiment), "data.train"));
-  return OpenDataset(data.validation(), train->labels().names, "data.validation").status();
+absl::StatusOr<ValidationData> LoadValidationData(const Experiment& experiment,
+                                                  const std::vector<std::string>& labels,
+                                                  bool pin_memory) {
+  ValidationData validation;
+  SSD_ASSIGN_OR_RETURN(validation.data,
+                       LoadData(experiment, experiment.data().validation(), labels,
+                                DataUse::kEvaluation, pin_memory, "data.validation"));
+  EvaluatorContext context;
+  context.labels = validation.data.dataset->labels();
+  SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation.data.dataset));
+  SSD_ASSIGN_OR_RETURN(validation.evaluator,
+                       EvaluatorRegistry::Get().Create(experiment.evaluator(), context));
+  return validation;
+}
+
+absl::StatusOr<RunData> LoadRunData(const Experiment& experiment, bool pin_memory) {
+  RunData data;
+  SSD_ASSIGN_OR_RETURN(data.train,
+                       LoadData(experiment, experiment.data().train(), LabelNames(experiment),
+                                DataUse::kTraining, pin_memory, "data.train"));
+  SSD_ASSIGN_OR_RETURN(
+      data.validation,
+      LoadValidationData(experiment, data.train.dataset->labels().names, pin_memory));
+  return data;
 }
 
 std::vector<std::string> LabelNames(const Experiment& experiment) {

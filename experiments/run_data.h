@@ -9,8 +9,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/batch_loader.h"
+#include "data/data_problem.h"
 #include "data/dataset.h"
+#include "data/transforms/transform.h"
 #include "experiments/experiment.pb.h"
+#include "ssd/eval/evaluator.h"
 
 namespace ssd {
 
@@ -22,15 +25,19 @@ struct LoadedData {
 
 // What batches are for.
 enum class DataUse {
-  kTraining,    // shuffled, whole batches only
+  kTraining,    // shuffled, sampled and cut into batches as data.loader says
   kEvaluation,  // in the dataset's order, every image once
 };
 
-// Opens `config` without its transforms. `labels`, `field`: as LoadData.
-// \error naming field, file, value and remedy, also when there is no class.
+// Opens `config` without its transforms. `labels`, `field`: as LoadData; `problems`: as
+// DatasetContext. \error naming field, file, value and remedy, also when there is no class.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
                                                      const std::vector<std::string>& labels,
-                                                     const std::string& field);
+                                                     const std::string& field,
+                                                     ProblemLog* problems = nullptr);
+
+// What transforms are told of the network that sees their result.
+TransformContext ContextOf(const ModelConfig& model);
 
 // Opens `config` (a part of `experiment`) and a loader over it. `labels`: the experiment's class
 // names; empty: the dataset's own. `field` starts error messages: "data.train".
@@ -39,9 +46,26 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
                                     const std::vector<std::string>& labels, DataUse use,
                                     bool pin_memory, const std::string& field);
 
-// Opens the experiment's datasets and lets go of them: whether they are there and can be read.
-// \error as LoadData.
-absl::Status OpenDatasets(const Experiment& experiment);
+// data.validation and what judges detections in it.
+struct ValidationData {
+  LoadedData data;
+  std::unique_ptr<Evaluator> evaluator;
+};
+
+// Opens data.validation of `experiment` and makes its evaluator. `labels`: as LoadData; a trained
+// network's. \error as LoadData, or the evaluator's.
+absl::StatusOr<ValidationData> LoadValidationData(const Experiment& experiment,
+                                                  const std::vector<std::string>& labels,
+                                                  bool pin_memory);
+
+// All data of a run. Its classes are those of train.dataset.
+struct RunData {
+  LoadedData train;
+  ValidationData validation;
+};
+
+// \error as LoadValidationData.
+absl::StatusOr<RunData> LoadRunData(const Experiment& experiment, bool pin_memory);
 
 // The experiment's class names (data.label) as CreateDataset takes them.
 std::vector<std::string> LabelNames(const Experiment& experiment);

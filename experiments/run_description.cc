@@ -32,7 +32,6 @@ std::string LayerTable(const ModelSummary& summary) {
   TextTable table(
       {Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight, Align::kRight});
   table.AddRow({"layer", "type", "output", "parameters", "FLOPs", "receptive field"});
-  table.AddRule();
   for (const LayerSummary& layer : summary.layers) {
     table.AddRow({layer.name, layer.type, absl::StrJoin(layer.output_shape, "x"),
                   Number(layer.parameters), Number(layer.multiply_adds),
@@ -45,7 +44,6 @@ std::string LevelTable(const SsdDetector& detector) {
   TextTable table({Align::kRight, Align::kRight, Align::kRight, Align::kRight, Align::kRight,
                    Align::kRight, Align::kRight});
   table.AddRow({"level", "channels", "height", "width", "stride", "anchors a cell", "anchors"});
-  table.AddRule();
   for (size_t k = 0; k < detector.levels().size(); ++k) {
     const FeatureSpec& spec = detector.levels()[k];
     table.AddRow({Number(static_cast<int64_t>(k) + 1), Number(spec.channels), Number(spec.height),

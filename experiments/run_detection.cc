@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <set>
@@ -15,11 +16,16 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "data/image_file.h"
+#include "experiments/run_data.h"
 #include "experiments/run_device.h"
+#include "experiments/trained_model.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/eval/detections_json.h"
 #include "ssd/model/detector.h"
 #include "ssd/report/drawing.h"
+#include "ssd/train/evaluation.h"
+#include "ssd/train/test_time_views.h"
 
 namespace ssd {
 namespace {
@@ -66,6 +72,15 @@ std::string JsonLine(const std::string& file, const cv::Mat& image,
   json.EndArray();
   json.EndObject();
   return buffer.GetString();
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+absl::Status OutputExists(const std::string& output) {
+  return absl::AlreadyExistsError(
+      absl::StrCat(output, ": --output exists already; name another folder"));
 }
 
 absl::Status WritePicture(const std::string& path, cv::Mat bgr,
@@ -128,8 +143,7 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
   std::error_code error;
   if (!options.output.empty() && !fs::create_directories(options.output, error)) {
     if (error) return FileError(error.value(), "cannot make the folder", options.output);
-    return absl::AlreadyExistsError(
-        absl::StrCat(options.output, ": --output exists already; name another folder"));
+    return OutputExists(options.output);
   }
   DetectionSummary summary;
   summary.output = options.output;
@@ -141,8 +155,7 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
     cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
     const auto start = std::chrono::steady_clock::now();
     SSD_ASSIGN_OR_RETURN(std::vector<Detection> detections, detector.Detect(bgr));
-    summary.network_seconds +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    summary.seconds += SecondsSince(start);
     detections.erase(std::remove_if(detections.begin(), detections.end(),
                                     [&options](const Detection& detection) {
                                       return detection.score < options.min_score;
@@ -161,6 +174,39 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
     SSD_RETURN_IF_ERROR(WritePicture(absl::StrCat(options.output, "/", name, ".jpg"), bgr,
                                      detections, detector.labels()));
   }
+  return summary;
+}
+
+absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experiment,
+                                                     const DetectionOptions& options) {
+  if (options.output.empty()) {
+    return absl::InvalidArgumentError("--data needs --output=DIR, a folder for detections.json");
+  }
+  std::error_code error;
+  if (fs::exists(options.output, error)) return OutputExists(options.output);
+  SSD_RETURN_IF_ERROR(SetThreads(options.threads).status());
+  SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
+  SSD_ASSIGN_OR_RETURN(const TrainedModel model,
+                       LoadTrainedModel(experiment, options.weights, device));
+  SSD_ASSIGN_OR_RETURN(const LoadedData data,
+                       LoadData(experiment, experiment.data().validation(), model.labels.names,
+                                DataUse::kEvaluation, device.is_cuda(), "data.validation"));
+  SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
+                       TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
+  const auto start = std::chrono::steady_clock::now();
+  SSD_ASSIGN_OR_RETURN(std::vector<ImageDetections> images,
+                       DetectInBatches(*model.detector, *data.loader, device, model.format, views));
+  DetectionSummary summary;
+  summary.seconds = SecondsSince(start);
+  summary.output = options.output;
+  summary.images = static_cast<int64_t>(images.size());
+  for (const ImageDetections& image : images) {
+    summary.detections += static_cast<int64_t>(image.detections.size());
+  }
+  fs::create_directories(options.output, error);
+  if (error) return FileError(error.value(), "cannot make the folder", options.output);
+  SSD_RETURN_IF_ERROR(WriteDetectionsJson(absl::StrCat(options.output, "/detections.json"),
+                                          std::move(images), data.dataset->labels()));
   return summary;
 }
 

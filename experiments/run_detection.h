@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "experiments/experiment.pb.h"
 
 namespace ssd {
 
@@ -15,17 +16,18 @@ struct DetectionOptions {
   std::string weights;  // a model file
   std::string device = "auto";
   int64_t threads = 0;
-  // Detections below this score are left out; [0, 1].
+  // Detections below this score are left out; [0, 1]. Not for a dataset, whose results file holds
+  // all that the post-processor keeps.
   double min_score = 0.5;
-  // Gets the drawn pictures, as JPEG under the inputs' names; must not exist. Empty: none are
-  // drawn.
+  // A folder that must not exist. Gets the drawn pictures, as JPEG under the inputs' names (empty:
+  // none are drawn), or a dataset's detections.json.
   std::string output;
 };
 
 struct DetectionSummary {
   int64_t images = 0;
   int64_t detections = 0;
-  double network_seconds = 0;  // in Detector::Detect alone
+  double seconds = 0;  // in Detector::Detect alone; of a dataset, of the whole pass
   std::string output;
 };
 
@@ -40,6 +42,13 @@ absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::strin
 // \error naming the file: an image that cannot be read ends the work, after the lines before it.
 absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& files,
                                               const DetectionOptions& options, std::ostream& lines);
+
+// Detects in every image of data.validation of `experiment`, which need not have truths, as
+// RunEvaluation does, and writes `output`/detections.json: COCO's results format with the dataset's
+// own ids of images and categories.
+// \error naming the flag, the file or the field at fault; nothing is written then.
+absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experiment,
+                                                     const DetectionOptions& options);
 
 }  // namespace ssd
 

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <opencv2/core/utility.hpp>
 
 #include "absl/strings/numbers.h"
@@ -12,6 +13,8 @@
 
 namespace ssd {
 namespace {
+
+constexpr int64_t kAlwaysAllowedThreads = 1024;
 
 int64_t CudaDevices() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
 
@@ -48,10 +51,14 @@ absl::StatusOr<c10::Device> SelectDevice(const std::string& name) {
 }
 
 absl::StatusOr<int64_t> SetThreads(int64_t threads) {
-  if (threads < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("--threads=", threads, ": must be 0 or more"));
+  const int64_t cores = UsableCores();
+  // More cannot help, and very many bring the machine to a stand.
+  const int64_t most = std::max(kAlwaysAllowedThreads, 4 * cores);
+  if (threads < 0 || threads > most) {
+    return absl::InvalidArgumentError(absl::StrCat("--threads=", threads, ": must be 1 to ", most,
+                                                   ", or 0 for all ", cores, " cores"));
   }
-  if (threads == 0) threads = UsableCores();
+  if (threads == 0) threads = cores;
   at::set_num_threads(static_cast<int>(threads));
   cv::setNumThreads(0);
   return threads;

@@ -16,7 +16,8 @@ namespace ssd {
 absl::StatusOr<c10::Device> SelectDevice(const std::string& name);
 
 // Sets LibTorch's threads and keeps OpenCV from starting any of its own. 0: all cores this process
-// may use. Returns the number. \error InvalidArgument if negative.
+// may use. Returns the number. \error InvalidArgument if negative, or above 1024 and four times the
+// cores.
 absl::StatusOr<int64_t> SetThreads(int64_t threads);
 
 }  // namespace ssd

@@ -1,8 +1,10 @@
 #include "experiments/run_folder.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <filesystem>
 #include <system_error>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -19,6 +22,8 @@ namespace ssd {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kLongestName = 200;
 
 // runs/<name>, of which there may be several by number.
 std::string Stem(const std::string& name, const std::string& working_directory) {
@@ -57,9 +62,65 @@ bool IsLeftover(absl::string_view name) {
                      [](char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); });
 }
 
+// Whether all in `folder` is what RunFolder::Create puts there.
+bool IsUnfinished(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(fs::symlink_status(folder, error))) return false;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const bool expected = name == "config.textproto" || name == "run.json" || IsLeftover(name) ||
+                          (name == "checkpoints" && fs::is_empty(entry->path(), error));
+    if (!expected) return false;
+  }
+  return !error;
+}
+
+// Removes folders that processes which are no more had begun to make as `stem`. One with this
+// process's own number is of another that had it before.
+void RemoveUnfinished(const fs::path& stem) {
+  const std::string prefix = stem.filename().string() + ".";
+  const fs::path parent = stem.has_parent_path() ? stem.parent_path() : fs::path(".");
+  std::vector<fs::path> unfinished;
+  std::error_code error;
+  for (fs::directory_iterator entry(parent, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    absl::string_view number = name;
+    pid_t process = 0;
+    if (!absl::ConsumePrefix(&number, prefix) || !absl::ConsumeSuffix(&number, ".tmp") ||
+        !absl::SimpleAtoi(number, &process) || process <= 0) {
+      continue;
+    }
+    const bool gone = process == getpid() || (kill(process, 0) != 0 && errno == ESRCH);
+    if (gone && IsUnfinished(entry->path())) unfinished.push_back(entry->path());
+  }
+  for (const fs::path& folder : unfinished) fs::remove_all(folder, error);
+}
+
 }  // namespace
 
+absl::Status CheckFolderName(absl::string_view what, absl::string_view name) {
+  const bool is_control_free = std::none_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_iscntrl(static_cast<unsigned char>(c));
+  });
+  if (!name.empty() && name != "." && name != ".." && name.size() <= kLongestName &&
+      name.find('/') == absl::string_view::npos && is_control_free) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      what, ": '", absl::Utf8SafeCHexEscape(name), "' must be the name of one folder, of 1 to ",
+      kLongestName, " bytes, without '/' and control characters, and neither . nor .."));
+}
+
 RunFolder::RunFolder(std::string path) : path_(std::move(path)) {}
+
+absl::Status RunFolder::CheckNew(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(
+      path, ": --output exists already; add --resume to go on with it, or name another folder"));
+}
 
 absl::StatusOr<RunFolder> RunFolder::Create(const std::string& path, const std::string& name,
                                             const std::string& working_directory,
@@ -67,22 +128,24 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& path, const std::
   std::error_code error;
   std::string stem = path.empty() ? Stem(name, working_directory) : path;
   while (stem.size() > 1 && stem.back() == '/') stem.pop_back();
-  if (!path.empty() && fs::exists(stem, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        stem, ": --output exists already; add --resume to go on with it, or name another folder"));
+  if (!path.empty()) {
+    if (absl::Status status = CheckNew(stem); !status.ok()) return status;
   }
+  RemoveUnfinished(stem);
   const RunFolder unfinished(absl::StrCat(stem, ".", getpid(), ".tmp"));
   fs::create_directories(unfinished.path() + "/checkpoints", error);
   if (error) return FileError(error.value(), "cannot make the run folder", stem);
   absl::Status status = WriteFileAtomically(unfinished.config(), config);
   status.Update(WriteFileAtomically(unfinished.record(), record));
-  std::string chosen = stem;
+  std::string chosen = path.empty() ? std::string() : stem;
   if (status.ok()) {
+    std::string taken;
     do {
+      taken = chosen;
       if (path.empty()) chosen = NextFolder(name, working_directory);
       fs::rename(unfinished.path(), chosen, error);
-      // Another process may have taken the number in between.
-    } while (path.empty() &&
+      // Another process may have taken the number in between; then the next one is another.
+    } while (path.empty() && chosen != taken &&
              (error == std::errc::directory_not_empty || error == std::errc::file_exists));
     if (error) status = FileError(error.value(), "cannot make the run folder", chosen);
   }

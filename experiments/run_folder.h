@@ -9,13 +9,21 @@
 
 namespace ssd {
 
+// Whether a folder can be called `name`: one part of a path, neither empty nor "." nor "..", of at
+// most 200 bytes (255 are the limit of a file's name, and files beside it have longer ones),
+// without control characters. \error InvalidArgument: "WHAT: 'NAME' must be ...".
+absl::Status CheckFolderName(absl::string_view what, absl::string_view name);
+
 // Where a run keeps its files. Only names and creates; docs/commands.md says what the files hold.
 class RunFolder {
  public:
+  // Whether Create can make `path`. \error AlreadyExists if it is there, with how to resume.
+  static absl::Status CheckNew(const std::string& path);
+
   // Makes a new folder, `path` or, where that is empty, NextFolder's, that holds `config` as
   // config.textproto and `record` as run.json. It appears with both or not at all, so that a run
-  // can be resumed whenever it was killed. \error AlreadyExists if `path` exists (and says how to
-  // resume), or as FileError.
+  // can be resumed whenever it was killed; what processes that were killed here left unfinished
+  // beside it is removed. \error as CheckNew and FileError.
   static absl::StatusOr<RunFolder> Create(const std::string& path, const std::string& name,
                                           const std::string& working_directory,
                                           absl::string_view config, absl::string_view record);
@@ -51,8 +59,8 @@ std::string NextFolder(const std::string& name, const std::string& working_direc
 std::string LatestFolder(const std::string& name, const std::string& working_directory);
 
 // Removes from `folder` (not from those in it) what processes that were killed had begun to write:
-// files called NAME.PID.tmp, as WriteFileAtomically and TensorArchiveWriter call them. Whoever
-// calls it is the only one that writes there (FolderLock).
+// files called NAME.PID.tmp, as AtomicFile calls them. Whoever calls it is the only one that writes
+// there (FolderLock).
 void RemoveLeftovers(const std::string& folder);
 
 }  // namespace ssd

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -90,6 +91,59 @@ TEST(RunFolder, LosesOnlyItsLeftovers) {
   EXPECT_THAT(FilesIn(folder.path()),
               UnorderedElementsAre("config.textproto", "run.json", "checkpoints", "last.pt",
                                    "mine.tmp", "mine.v2.tmp", ".1.tmp"));
+}
+
+// What a process that was killed in Create leaves; number 99999999 is above Linux's highest.
+void LeaveUnfinished(const std::string& folder) {
+  std::filesystem::create_directories(folder + "/checkpoints");
+  ASSERT_TRUE(WriteFileAtomically(folder + "/config.textproto", "seed: 2").ok());
+  ASSERT_TRUE(WriteFileAtomically(folder + "/run.json.99999999.tmp", "{").ok());
+}
+
+TEST(RunFolder, RemovesWhatKilledProcessesLeftUnfinished) {
+  const std::string parent = testing::TempDir() + "/unfinished";
+  const std::string own = "run." + std::to_string(getpid()) + ".tmp";
+  const std::string parents = "run." + std::to_string(getppid()) + ".tmp";
+  for (const std::string& name :
+       {std::string("run.99999999.tmp"), own, parents, std::string("run2.99999999.tmp"),
+        std::string("run.99999998.tmp"), std::string("run.99999997.tmp")}) {
+    LeaveUnfinished(parent + "/" + name);
+  }
+  ASSERT_TRUE(WriteFileAtomically(parent + "/run.99999998.tmp/notes", "mine").ok());
+  ASSERT_TRUE(WriteFileAtomically(parent + "/run.99999997.tmp/checkpoints/last.pt", "x").ok());
+  const absl::StatusOr<RunFolder> folder = Create(parent + "/run", "x", "");
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  // Another's name, a live process's, and folders with something to lose stay.
+  EXPECT_THAT(FilesIn(parent), UnorderedElementsAre("run", parents, "run2.99999999.tmp",
+                                                    "run.99999998.tmp", "run.99999997.tmp"));
+  EXPECT_THAT(FilesIn(folder->path()),
+              UnorderedElementsAre("config.textproto", "run.json", "checkpoints"));
+  EXPECT_EQ(*ReadFile(folder->config()), "seed: 1");
+}
+
+TEST(RunFolder, NamesAreOneFolders) {
+  for (const std::string& name :
+       {std::string("digits"), std::string("m=6,seed=1"), std::string("my run"),
+        std::string("zw\xc3\xb6lf"), std::string("..."), std::string(200, 'x')}) {
+    EXPECT_TRUE(CheckFolderName("name", name).ok()) << name;
+  }
+  for (const std::string& name :
+       {std::string(), std::string("."), std::string(".."), std::string("a/"), std::string("/a"),
+        std::string("../../../escaped"), std::string(201, 'x'), std::string("a\nb"),
+        std::string("a\0b", 3)}) {
+    EXPECT_EQ(CheckFolderName("name", name).code(), absl::StatusCode::kInvalidArgument) << name;
+  }
+  EXPECT_EQ(CheckFolderName("name", "a\nb/").message(),
+            "name: 'a\\nb/' must be the name of one folder, of 1 to 200 bytes, without '/' and "
+            "control characters, and neither . nor ..");
+}
+
+// Once it went round for ever where a name led to a folder that is there.
+TEST(RunFolder, ANameThatIsTakenWithoutANumberEnds) {
+  const std::string here = testing::TempDir() + "/taken";
+  std::filesystem::create_directories(here + "/runs/full");
+  EXPECT_FALSE(Create("", "", here).ok());
+  EXPECT_THAT(FilesIn(here + "/runs"), ElementsAre("full"));
 }
 
 TEST(RunFolder, OpensOnlyRunFolders) {

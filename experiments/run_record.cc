@@ -51,8 +51,10 @@ void VisitFields(Record& record, Visitor&& visit) {
   visit("memory_format", record.memory_format);
   visit("train_images", record.train.images);
   visit("train_digest", record.train.digest);
+  visit("train_skipped_images", record.train.skipped_images);
   visit("validation_images", record.validation.images);
   visit("validation_digest", record.validation.digest);
+  visit("validation_skipped_images", record.validation.skipped_images);
   visit("parameters", record.parameters);
   visit("anchors", record.anchors);
   visit("steps", record.steps);

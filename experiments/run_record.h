@@ -18,6 +18,7 @@ struct RunRecord {
   struct Data {
     int64_t images = 0;
     std::string digest;
+    int64_t skipped_images = 0;  // that could not be read (data.loader.on_bad_image)
   };
 
   std::string name;

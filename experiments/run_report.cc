@@ -1,23 +1,21 @@
 #include "experiments/run_report.h"
 
-#include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
-
 #include <algorithm>
 #include <map>
 #include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "ssd/core/boxes.h"
+#include "experiments/anchor_matches.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/report/html_report.h"
 #include "ssd/report/metrics_history.h"
+#include "ssd/report/picture_sheet.h"
 
 namespace ssd {
 namespace {
@@ -26,78 +24,43 @@ constexpr int64_t kPictures = 12;
 constexpr int kLargestSide = 640;  // px of a picture in the page
 constexpr int64_t kPlannedPoints = 200;
 
-// The picture as the page shows it; a small one is enlarged by whole steps, so that it stays sharp.
-absl::StatusOr<std::string> EncodeForPage(cv::Mat rgb) {
-  const int side = std::max(rgb.rows, rgb.cols);
-  cv::Mat shown = rgb;
-  if (side > kLargestSide) {
-    const double scale = static_cast<double>(kLargestSide) / side;
-    cv::resize(rgb, shown, cv::Size(), scale, scale, cv::INTER_AREA);
-  } else if (const int times = kLargestSide / 2 / std::max(side, 1); times > 1) {
-    cv::resize(rgb, shown, cv::Size(), times, times, cv::INTER_NEAREST);
-  }
-  cv::Mat bgr;
-  cv::cvtColor(shown, bgr, cv::COLOR_RGB2BGR);
+// The picture as the page shows it: a large one reduced, a small one enlarged to no more than half.
+absl::StatusOr<std::string> EncodeForPage(const cv::Mat& rgb) {
+  const int side = std::clamp(std::max(rgb.rows, rgb.cols), kLargestSide / 2, kLargestSide);
   std::vector<uint8_t> bytes;
-  if (!cv::imencode(".jpg", bgr, bytes, {cv::IMWRITE_JPEG_QUALITY, 88})) {
+  if (!cv::imencode(".jpg", FitPicture(rgb, side).bgr, bytes, {cv::IMWRITE_JPEG_QUALITY, 88})) {
     return absl::InternalError("OpenCV cannot encode a JPEG");
   }
   return std::string(bytes.begin(), bytes.end());
 }
 
-// Which anchors the detector's matcher gives each truth of one image, in pixels of the original,
-// best first. The network's view is the whole image, warped.
-std::vector<MatchedTruth> MatchTruths(const SsdDetector& detector, const Annotations& truth) {
-  const auto count = static_cast<int64_t>(truth.objects.size());
-  if (count == 0) return {};
-  const auto width = static_cast<double>(truth.size.width);
-  const auto height = static_cast<double>(truth.size.height);
-  Truth batch;
-  batch.boxes = at::zeros({1, count, 4}, at::kFloat);
-  batch.labels = at::zeros({1, count}, at::kLong);
-  batch.ignore = at::zeros({1, count}, at::kBool);
-  float* boxes = batch.boxes.data_ptr<float>();
-  for (int64_t row = 0; row < count; ++row) {
-    const Annotation& object = truth.objects[static_cast<size_t>(row)];
-    boxes[4 * row + 0] = static_cast<float>(object.box.x0 / width);
-    boxes[4 * row + 1] = static_cast<float>(object.box.y0 / height);
-    boxes[4 * row + 2] = static_cast<float>(object.box.x1 / width);
-    boxes[4 * row + 3] = static_cast<float>(object.box.y1 / height);
-    batch.labels.data_ptr<int64_t>()[row] = object.label;
-    batch.ignore.data_ptr<bool>()[row] = object.crowd || object.difficult;
+// Which anchors answer for each truth of one image, in pixels of the original, best first. The
+// network's view is the whole image, warped.
+std::vector<MatchedTruth> MatchTruths(const AnchorSetting& setting, const Annotations& truth) {
+  const std::vector<std::vector<AnchorMatch>> matches =
+      MatchAnchors(setting, truth.objects, truth.size);
+  std::vector<MatchedTruth> truths;
+  for (size_t i = 0; i < matches.size(); ++i) {
+    MatchedTruth& matched = truths.emplace_back();
+    matched.truth = truth.objects[i];
+    for (const AnchorMatch& match : matches[i]) matched.anchors.push_back({match.box, match.iou});
   }
-  Anchors anchors = detector.anchors();
-  anchors.boxes = anchors.boxes.cpu();
-  const Tensor rows = detector.matcher().Match(batch, anchors)[0].contiguous();
-  const Tensor corners = CornersFromCenters(anchors.boxes);
-  const Tensor iou = PairwiseIou(batch.boxes[0], corners).contiguous();
-  const float* corner = corners.contiguous().data_ptr<float>();
-
-  std::vector<MatchedTruth> matches;
-  for (const Annotation& object : truth.objects) matches.push_back({object, {}});
-  const int64_t total = rows.numel();
-  for (int64_t anchor = 0; anchor < total; ++anchor) {
-    const int64_t row = rows.data_ptr<int64_t>()[anchor];
-    if (row < 0) continue;
-    matches[static_cast<size_t>(row)].anchors.push_back(
-        {{corner[4 * anchor] * width, corner[4 * anchor + 1] * height,
-          corner[4 * anchor + 2] * width, corner[4 * anchor + 3] * height},
-         iou.data_ptr<float>()[row * total + anchor]});
-  }
-  for (MatchedTruth& match : matches) {
-    std::stable_sort(match.anchors.begin(), match.anchors.end(),
-                     [](const MatchedAnchor& a, const MatchedAnchor& b) { return a.iou > b.iou; });
-  }
-  return matches;
+  return truths;
 }
 
 absl::StatusOr<std::vector<ReportPicture>> Pictures(const RunReportInput& input) {
   std::map<int64_t, const ImageDetections*> found;
   for (const ImageDetections& image : input.detections) found[image.image_id] = &image;
+  const AnchorSetting setting = AnchorSettingOf(input.detector);
   std::vector<ReportPicture> pictures;
   for (int64_t i = 0; i < std::min(kPictures, input.validation.size()); ++i) {
-    SSD_ASSIGN_OR_RETURN(const Sample sample, input.validation.Get(i));
-    SSD_ASSIGN_OR_RETURN(const cv::Mat rgb, sample.image.Render());
+    const absl::StatusOr<Sample> read = input.validation.Get(i);
+    const absl::StatusOr<cv::Mat> rendered =
+        read.ok() ? read->image.Render() : absl::StatusOr<cv::Mat>(read.status());
+    // What the loader skipped has no picture.
+    if (!rendered.ok() && input.record.validation.skipped_images > 0) continue;
+    SSD_ASSIGN_OR_RETURN(const cv::Mat rgb, rendered);
+    const Sample& sample = *read;
     ReportPicture picture;
     picture.name = sample.truth.file_name;
     picture.size = sample.truth.size;
@@ -106,7 +69,7 @@ absl::StatusOr<std::vector<ReportPicture>> Pictures(const RunReportInput& input)
     if (const auto match = found.find(sample.truth.image_id); match != found.end()) {
       picture.detections = match->second->detections;
     }
-    picture.matches = MatchTruths(input.detector, sample.truth);
+    picture.matches = MatchTruths(setting, sample.truth);
     pictures.push_back(std::move(picture));
   }
   return pictures;
@@ -128,6 +91,12 @@ ReportContent::Facts RunFacts(const RunReportInput& input) {
       {"LibTorch", record.torch_version},
       {"started", record.started},
   };
+  const int64_t skipped = record.train.skipped_images + record.validation.skipped_images;
+  if (skipped > 0) {
+    facts.emplace_back("images that could not be read",
+                       absl::StrCat(record.train.skipped_images, " for training, ",
+                                    record.validation.skipped_images, " for validation"));
+  }
   if (!record.commit.empty()) facts.emplace_back("commit", record.commit);
   return facts;
 }
@@ -150,6 +119,21 @@ void AddTiming(const RunRecord& record, const MetricsHistory& history, ReportCon
     const std::string share = absl::StrFormat("%.1f %%", 100 * *timing.data_wait_share);
     content.highlights.emplace_back("of training spent waiting for data", share);
     content.timing.emplace_back("training spent waiting for data", share);
+  }
+  const auto add_seconds = [&content](const char* what, std::optional<double> seconds) {
+    if (seconds.has_value()) {
+      content.timing.emplace_back(what, absl::StrFormat("%.2f ms", 1000 * *seconds));
+    }
+  };
+  add_seconds("reading and decoding an image, one thread", timing.decode_seconds);
+  add_seconds("transforming an image, one thread", timing.transform_seconds);
+  if (timing.queue_depth.has_value()) {
+    content.timing.emplace_back("batches ready when one is asked for",
+                                absl::StrFormat("%.1f", *timing.queue_depth));
+  }
+  if (timing.cache_hit_rate.has_value()) {
+    content.timing.emplace_back("images found in memory",
+                                absl::StrFormat("%.1f %%", 100 * *timing.cache_hit_rate));
   }
   if (timing.evaluations > 0) {
     const double each = timing.evaluation_seconds / static_cast<double>(timing.evaluations);

@@ -4,12 +4,25 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <opencv2/core.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "data/dataset.h"
+#include "data/lazy_image.h"
+#include "experiments/load_experiment.h"
+#include "experiments/run_folder.h"
+#include "experiments/run_record.h"
+#include "ssd/core/annotations.h"
+#include "ssd/core/file.h"
+#include "ssd/core/geometry.h"
 #include "ssd/core/logging.h"
+#include "ssd/eval/evaluator.h"
+#include "ssd/model/ssd_detector.h"
 #include "ssd/optim/schedule.h"
 
 namespace ssd {
@@ -48,6 +61,85 @@ TEST(PlannedLearningRate, HasEveryStepOfAShortRun) {
   const std::vector<double> expected = {1, 1, 0.1, 0.01, 0.01};
   ASSERT_EQ(planned.y.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(planned.y[i], expected[i], 1e-12);
+}
+
+// One row or column of pixels, as a line camera gives it.
+class LineSource final : public ImageSource {
+ public:
+  explicit LineSource(ImageSize size) : size_(size) {}
+
+  ImageSize size() const override { return size_; }
+
+  absl::StatusOr<cv::Mat> Decode() const override {
+    return cv::Mat(static_cast<int>(size_.height), static_cast<int>(size_.width), CV_8UC3,
+                   cv::Scalar::all(128));
+  }
+
+ private:
+  const ImageSize size_;
+};
+
+class LineDataset final : public Dataset {
+ public:
+  int64_t size() const override { return static_cast<int64_t>(sizes_.size()); }
+  const LabelMap& labels() const override { return labels_; }
+
+  absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
+    Annotations truth;
+    truth.image_id = index;
+    truth.size = sizes_[static_cast<size_t>(index)];
+    Annotation object;
+    object.box = {0, 0, static_cast<double>(truth.size.width),
+                  static_cast<double>(truth.size.height)};
+    object.label = 1;
+    truth.objects.push_back(object);
+    return truth;
+  }
+
+  absl::StatusOr<Sample> Get(int64_t index) const override {
+    Sample sample;
+    sample.image = LazyImage(std::make_shared<LineSource>(sizes_[static_cast<size_t>(index)]));
+    sample.geometry = Geometry::Identity(sample.image.size());
+    sample.truth = *GetAnnotations(index);
+    return sample;
+  }
+
+  std::string Fingerprint() const override { return "0123456789abcdef"; }
+
+ private:
+  const std::vector<ImageSize> sizes_ = {{1, 3000}, {3000, 1}, {1, 1}};
+  const LabelMap labels_ = {{"line"}, {1}};
+};
+
+TEST(WriteRunReport, ShowsPicturesOfOneLine) {
+  const absl::StatusOr<Experiment> experiment =
+      LoadExperiment(std::filesystem::absolute("experiments/quickstart/digits.textproto").string(),
+                     std::vector<std::string>(), ".");
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  const auto detector = SsdDetector::Create(experiment->model(), /*num_classes=*/1);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  const std::string path = testing::TempDir() + "/lines";
+  std::filesystem::remove_all(path);
+  const absl::StatusOr<RunFolder> folder = RunFolder::Create(path, "lines", "", "", "{}");
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  ASSERT_TRUE(WriteFileAtomically(folder->metrics(), "").ok());
+
+  const LineDataset dataset;
+  const RunRecord record;
+  const Metrics metrics;
+  const std::vector<ImageDetections> detections;
+  const ChartSeries planned_learning_rate;
+  const absl::Status written =
+      WriteRunReport({*folder, *experiment, record, dataset.labels(), metrics, detections, dataset,
+                      **detector, planned_learning_rate});
+  ASSERT_TRUE(written.ok()) << written;
+  const std::string page = *ReadFile(folder->report());
+  size_t pictures = 0;
+  for (size_t at = page.find("data:image/jpeg"); at != std::string::npos;
+       at = page.find("data:image/jpeg", at + 1)) {
+    ++pictures;
+  }
+  EXPECT_EQ(pictures, 3u);
 }
 
 }  // namespace

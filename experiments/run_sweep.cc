@@ -1,5 +1,6 @@
 #include "experiments/run_sweep.h"
 
+#include <c10/core/CachingDeviceAllocator.h>
 #include <rapidjson/document.h>
 #include <signal.h>
 #include <spawn.h>
@@ -33,6 +34,8 @@
 #include "ssd/core/text_proto.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/model/ssd_detector.h"
+#include "ssd/train/auto_precision.h"
+#include "ssd/train/compute_format.h"
 #include "ssd/weights/load_weights.h"
 
 extern char** environ;
@@ -42,23 +45,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folder of the sweep: made, or found when resuming.
-absl::StatusOr<std::string> SweepFolder(const std::string& name, const SweepOptions& options) {
-  std::string folder = options.output;
+// The folder of the sweep that goes on.
+absl::StatusOr<std::string> FolderToResume(const std::string& name, const SweepOptions& options) {
+  const std::string folder =
+      options.output.empty() ? LatestFolder(name, options.working_directory) : options.output;
   std::error_code error;
-  if (folder.empty()) {
-    folder = options.resume ? LatestFolder(name, options.working_directory)
-                            : NextFolder(name, options.working_directory);
-  } else if (!options.resume && fs::exists(folder, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        folder, ": --output exists already; add --resume to go on with it, or name another"));
-  }
-  if (options.resume && !fs::is_directory(folder, error)) {
+  if (!fs::is_directory(folder, error)) {
     return absl::NotFoundError(absl::StrCat(folder, ": no such sweep to resume"));
   }
-  fs::create_directories(folder + "/points", error);
-  if (error) return FileError(error.value(), "cannot make the folder", folder);
   return folder;
+}
+
+// Where a sweep keeps what a point is started with.
+std::string PointConfig(const std::string& folder, const SweepPoint& point) {
+  return absl::StrCat(folder, "/points/", point.name, ".textproto");
 }
 
 // Makes what runs are made of and lets go of it, so that what is missing or does not fit is found
@@ -66,7 +66,7 @@ absl::StatusOr<std::string> SweepFolder(const std::string& name, const SweepOpti
 class PartsCheck {
  public:
   absl::Status Check(const Experiment& experiment) {
-    SSD_ASSIGN_OR_RETURN(const LabelMap labels, OpenData(experiment));
+    SSD_ASSIGN_OR_RETURN(const LabelMap labels, LabelsOf(experiment));
     const std::string built =
         absl::StrCat(PrintTextProto(experiment.model()), "\n", absl::StrJoin(labels.names, "\n"));
     if (!built_.insert(built).second) return absl::OkStatus();
@@ -76,9 +76,8 @@ class PartsCheck {
     return LoadWeights(experiment.model().weights(), labels, *detector).status();
   }
 
- private:
-  // Datasets, loaders and evaluator; the classes.
-  absl::StatusOr<LabelMap> OpenData(const Experiment& experiment) {
+  // The classes, of data that can be opened.
+  absl::StatusOr<LabelMap> LabelsOf(const Experiment& experiment) {
     Experiment used;
     *used.mutable_data() = experiment.data();
     *used.mutable_model()->mutable_input() = experiment.model().input();
@@ -87,22 +86,11 @@ class PartsCheck {
     const auto found = opened_.find(key);
     if (found != opened_.end()) return found->second;
 
-    const DataConfig& data = experiment.data();
-    SSD_ASSIGN_OR_RETURN(const LoadedData train,
-                         LoadData(experiment, data.train(), LabelNames(experiment),
-                                  DataUse::kTraining, /*pin_memory=*/false, "data.train"));
-    const LabelMap labels = train.dataset->labels();
-    SSD_ASSIGN_OR_RETURN(const LoadedData validation,
-                         LoadData(experiment, data.validation(), labels.names, DataUse::kEvaluation,
-                                  /*pin_memory=*/false, "data.validation"));
-    EvaluatorContext context;
-    context.labels = validation.dataset->labels();
-    SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation.dataset));
-    SSD_RETURN_IF_ERROR(EvaluatorRegistry::Get().Create(experiment.evaluator(), context).status());
-    opened_[key] = labels;
-    return labels;
+    SSD_ASSIGN_OR_RETURN(const RunData data, LoadRunData(experiment, /*pin_memory=*/false));
+    return opened_[key] = data.train.dataset->labels();
   }
 
+ private:
   std::map<std::string, LabelMap> opened_;
   std::set<std::string> built_;
 };
@@ -112,10 +100,69 @@ absl::Status OfPoint(const SweepPoint& point, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat("point ", point.name, ": ", status.message()));
 }
 
-absl::Status CheckParts(const LoadedSweep& sweep) {
-  PartsCheck parts;
-  for (const SweepPoint& point : sweep.points) {
-    SSD_RETURN_IF_ERROR(OfPoint(point, parts.Check(point.experiment)));
+bool IsSettled(const TrainerConfig& config) {
+  return config.precision() != TrainerConfig::AUTO &&
+         config.memory_format() != TrainerConfig::AUTO_FORMAT;
+}
+
+// Precision and layout that `point` was started with in `folder`; nullopt if it was not.
+std::optional<ComputeFormat> FormatStartedWith(const std::string& folder, const SweepPoint& point) {
+  std::error_code ignored;
+  const std::string path = PointConfig(folder, point);
+  if (folder.empty() || !fs::exists(path, ignored)) return std::nullopt;
+  const absl::StatusOr<Experiment> started = LoadExperiment(path, std::vector<std::string>(), "/");
+  if (!started.ok() || !IsSettled(started->trainer())) return std::nullopt;
+  return FormatOf(started->trainer());
+}
+
+// Measures on the network of `experiment`.
+absl::StatusOr<ComputeFormat> MeasuredOn(const Experiment& experiment, at::Device device,
+                                         PartsCheck& parts) {
+  SSD_ASSIGN_OR_RETURN(const LabelMap labels, parts.LabelsOf(experiment));
+  ComputeFormat format;
+  {
+    SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> detector,
+                         SsdDetector::Create(experiment.model(), labels.num_classes()));
+    const MeasuredFormat measured = MeasureFormat(*detector, experiment.trainer(),
+                                                  experiment.data().loader().batch_size(), device);
+    LOG(INFO) << "every point " << measured.Summary();
+    format = measured.format;
+  }
+  // The points, which are other processes, need the memory.
+  if (!device.is_cpu()) c10::getDeviceAllocator(device.type())->emptyCache();
+  return format;
+}
+
+// Settles AUTO and AUTO_FORMAT once for all points, which could not be compared otherwise: as they
+// were in the sweep that goes on in `folder` (empty: a new one), or by measuring on the first point
+// that leaves them open.
+absl::Status SettleFormat(at::Device device, const std::string& folder, PartsCheck& parts,
+                          std::vector<SweepPoint>& points) {
+  TrainerConfig settled;  // AUTO and AUTO_FORMAT, the schema's defaults, until something is known
+  for (const bool measure : {false, true}) {
+    for (SweepPoint& point : points) {
+      TrainerConfig& trainer = *point.experiment.mutable_trainer();
+      const bool takes_precision = trainer.precision() == TrainerConfig::AUTO;
+      const bool takes_layout = trainer.memory_format() == TrainerConfig::AUTO_FORMAT;
+      if (takes_precision) trainer.set_precision(settled.precision());
+      if (takes_layout) trainer.set_memory_format(settled.memory_format());
+      if (IsSettled(trainer)) continue;
+      std::optional<ComputeFormat> format = FormatStartedWith(folder, point);
+      if (!format.has_value() && !measure) continue;
+      if (!format.has_value()) {
+        const absl::StatusOr<ComputeFormat> measured = MeasuredOn(point.experiment, device, parts);
+        SSD_RETURN_IF_ERROR(OfPoint(point, measured.status()));
+        format = *measured;
+      }
+      if (trainer.precision() == TrainerConfig::AUTO) {
+        settled.set_precision(format->precision);
+        trainer.set_precision(format->precision);
+      }
+      if (trainer.memory_format() == TrainerConfig::AUTO_FORMAT) {
+        settled.set_memory_format(format->memory_format);
+        trainer.set_memory_format(format->memory_format);
+      }
+    }
   }
   return absl::OkStatus();
 }
@@ -172,6 +219,14 @@ class Points {
     return absl::OkStatus();
   }
 
+  absl::Status WriteConfigs() const {
+    for (const SweepPoint& point : sweep_.points) {
+      SSD_RETURN_IF_ERROR(
+          WriteFileAtomically(PointConfig(folder_, point), ExperimentFile(point.experiment)));
+    }
+    return absl::OkStatus();
+  }
+
   // Until all have ended or a stop came. Those that ended and are not done, "name: reason".
   absl::StatusOr<std::vector<std::string>> Train(bool* stopped) {
     std::vector<std::string> unfinished;
@@ -190,7 +245,7 @@ class Points {
         const SweepPoint& point = sweep_.points[next++];
         const std::optional<RunRecord> record = RecordOf(FolderOf(point));
         if (record.has_value() && record->status == "done") continue;
-        SSD_RETURN_IF_ERROR(Start(point, next));
+        SSD_RETURN_IF_ERROR(Start(point, next, record));
       }
       if (!running_.empty()) Await(&unfinished);
     }
@@ -198,21 +253,25 @@ class Points {
   }
 
  private:
+  struct Child {
+    std::string point;
+    std::optional<int64_t> resumed;  // RunRecord::resumed before it was started, if it had a record
+  };
+
   bool HasFolder(const SweepPoint& point) const {
     std::error_code ignored;
     return fs::exists(FolderOf(point), ignored);
   }
 
-  absl::Status Start(const SweepPoint& point, size_t number) {
-    const std::string output = FolderOf(point);
+  // `record`: what its run folder, if there is one, says so far.
+  absl::Status Start(const SweepPoint& point, size_t number,
+                     const std::optional<RunRecord>& record) {
     const bool resume = HasFolder(point);
-    const std::string config = absl::StrCat(folder_, "/points/", point.name, ".textproto");
-    SSD_RETURN_IF_ERROR(WriteFileAtomically(config, ExperimentFile(point.experiment)));
     std::vector<std::string> arguments = options_.command;
-    arguments.insert(arguments.end(),
-                     {absl::StrCat("--config=", config), absl::StrCat("--output=", output),
-                      absl::StrCat("--device=", options_.device),
-                      absl::StrCat("--threads=", threads_per_point_)});
+    arguments.insert(arguments.end(), {absl::StrCat("--config=", PointConfig(folder_, point)),
+                                       absl::StrCat("--output=", FolderOf(point)),
+                                       absl::StrCat("--device=", options_.device),
+                                       absl::StrCat("--threads=", threads_per_point_)});
     if (resume) arguments.push_back("--resume");
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -227,7 +286,9 @@ class Points {
     const int error = posix_spawn(&child, argv.front(), nullptr, &attributes, argv.data(), environ);
     posix_spawnattr_destroy(&attributes);
     if (error != 0) return FileError(error, "cannot start", argv.front());
-    running_[child] = point.name;
+    Child& started = running_[child];
+    started.point = point.name;
+    if (record.has_value()) started.resumed = record->resumed;
     return absl::OkStatus();
   }
 
@@ -243,16 +304,18 @@ class Points {
     if (found == running_.end()) return;
     const int exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     const bool stopping = options_.stop != nullptr && options_.stop->load() != 0;
-    const std::optional<RunRecord> record = RecordOf(absl::StrCat(folder_, "/", found->second));
+    const std::string& point = found->second.point;
+    const std::optional<RunRecord> record = RecordOf(absl::StrCat(folder_, "/", point));
     std::string reason;
     if (exit_status != 0 && !stopping) {
-      reason = record.has_value() && !record->error.empty()
-                   ? record->error
-                   : absl::StrCat("exit status ", exit_status);
+      // What it was refused for is on stderr alone; its folder stays as it was.
+      const bool has_begun = record.has_value() && record->resumed != found->second.resumed;
+      reason = has_begun && !record->error.empty() ? record->error
+                                                   : absl::StrCat("exit status ", exit_status);
     } else if (exit_status == 0 && record.has_value() && record->status == "time limit") {
       reason = "stopped at its time limit; --resume goes on with it";
     }
-    if (!reason.empty()) unfinished->push_back(absl::StrCat(found->second, ": ", reason));
+    if (!reason.empty()) unfinished->push_back(absl::StrCat(point, ": ", reason));
     running_.erase(found);
   }
 
@@ -260,7 +323,7 @@ class Points {
   const SweepOptions& options_;
   const std::string folder_;
   const int64_t threads_per_point_;
-  std::map<pid_t, std::string> running_;
+  std::map<pid_t, Child> running_;
 };
 
 // One row for each combination of labels, in the order in which they first come.
@@ -292,20 +355,42 @@ absl::StatusOr<SweepResults> Tabulate(const LoadedSweep& sweep, const Points& po
 
 }  // namespace
 
-absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& sweep, const SweepOptions& options) {
+absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& asked, const SweepOptions& options) {
   if (options.jobs < 1) {
     return absl::InvalidArgumentError(
         absl::StrCat("--jobs=", options.jobs, ": must be at least 1"));
   }
   SSD_ASSIGN_OR_RETURN(const int64_t threads, SetThreads(options.threads));
-  SSD_RETURN_IF_ERROR(CheckParts(sweep));
+  SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
   SweepOutcome outcome;
-  SSD_ASSIGN_OR_RETURN(outcome.folder, SweepFolder(sweep.name, options));
+  if (options.resume) {
+    SSD_ASSIGN_OR_RETURN(outcome.folder, FolderToResume(asked.name, options));
+  } else if (!options.output.empty()) {
+    SSD_RETURN_IF_ERROR(RunFolder::CheckNew(options.output));
+  }
+  PartsCheck parts;
+  for (const SweepPoint& point : asked.points) {
+    SSD_RETURN_IF_ERROR(OfPoint(point, parts.Check(point.experiment)));
+  }
+  // What is measured is measured as a point trains.
+  SSD_ASSIGN_OR_RETURN(const int64_t threads_per_point,
+                       SetThreads(std::max<int64_t>(1, threads / options.jobs)));
+  LoadedSweep sweep = asked;
+  SSD_RETURN_IF_ERROR(SettleFormat(device, outcome.folder, parts, sweep.points));
+
+  if (!options.resume) {
+    outcome.folder =
+        options.output.empty() ? NextFolder(sweep.name, options.working_directory) : options.output;
+  }
+  std::error_code error;
+  fs::create_directories(outcome.folder + "/points", error);
+  if (error) return FileError(error.value(), "cannot make the folder", outcome.folder);
   SSD_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::Acquire(outcome.folder));
   RemoveLeftovers(outcome.folder);
   RemoveLeftovers(outcome.folder + "/points");
-  Points points(sweep, options, outcome.folder, std::max<int64_t>(1, threads / options.jobs));
+  Points points(sweep, options, outcome.folder, threads_per_point);
   SSD_RETURN_IF_ERROR(points.CheckStarted());
+  SSD_RETURN_IF_ERROR(points.WriteConfigs());
   SSD_ASSIGN_OR_RETURN(outcome.unfinished, points.Train(&outcome.stopped));
   SSD_ASSIGN_OR_RETURN(outcome.results, Tabulate(sweep, points));
   SSD_RETURN_IF_ERROR(

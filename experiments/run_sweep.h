@@ -41,11 +41,12 @@ struct SweepOutcome {
 };
 
 // Trains every point of `sweep` that is not done yet and tabulates what is. First opens every
-// dataset and makes every loader, evaluator and network, weights loaded.
-// \error AlreadyExists if the output exists and resume is false; FailedPrecondition naming point
-// and field if a point was started with another config; what opening the points' parts says, naming
-// the point; as FileError; InvalidArgument for jobs < 1. A point that fails is no error of the
-// sweep: the others go on.
+// dataset and makes every loader, evaluator and network, weights loaded; nothing is written before.
+// AUTO and AUTO_FORMAT are measured once, on the first point that leaves them open, and hold for
+// all points. \error AlreadyExists if the output exists and resume is false; FailedPrecondition
+// naming point and field if a point was started with another config; what opening the points' parts
+// says, naming the point; as FileError; InvalidArgument for jobs < 1. A point that fails is no
+// error of the sweep: the others go on.
 absl::StatusOr<SweepOutcome> RunSweep(const LoadedSweep& sweep, const SweepOptions& options);
 
 }  // namespace ssd

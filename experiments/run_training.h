@@ -41,7 +41,8 @@ struct TrainingResult {
 };
 
 // Trains `experiment` (resolved and validated), evaluates its best weights and writes everything a
-// run folder holds. An error leaves run.json with status "failed" and the checkpoints made so far.
+// run folder holds. The folder is made, or changed, once all that the run reads has been opened and
+// fits. A later error leaves run.json with status "failed" and the checkpoints made so far.
 absl::StatusOr<TrainingResult> RunTraining(const Experiment& experiment,
                                            const TrainingOptions& options);
 

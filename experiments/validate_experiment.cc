@@ -11,8 +11,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "data/dataset.h"
+#include "data/sample_order.h"
 #include "data/transforms/transform.h"
 #include "experiments/field_path.h"
+#include "experiments/run_folder.h"
 #include "ssd/core/random_state.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/eval/evaluator.h"
@@ -39,6 +41,7 @@ class Validator {
 
   absl::Status Run(NetworkFrom network) const {
     SSD_RETURN_IF_ERROR(CheckNumbers(experiment_, ""));
+    SSD_RETURN_IF_ERROR(At("name", CheckFolderName("name", experiment_.name())));
     SSD_RETURN_IF_ERROR(CheckKinds());
     if (network == NetworkFrom::kConfig) SSD_RETURN_IF_ERROR(CheckModel());
     SSD_RETURN_IF_ERROR(CheckData());
@@ -166,6 +169,14 @@ class Validator {
     SSD_RETURN_IF_ERROR(Check(loader.cache().max_megabytes() >= 0,
                               "data.loader.cache.max_megabytes",
                               static_cast<double>(loader.cache().max_megabytes()), "at least 0"));
+    SSD_RETURN_IF_ERROR(At("data.loader", ValidateSampling(loader.sampling())));
+    const int reduction = loader.max_decode_reduction();
+    const bool is_whole = loader.cache().max_megabytes() > 0 &&
+                          loader.cache().content() == LoaderConfig::Cache::DECODED;
+    SSD_RETURN_IF_ERROR(Check(reduction == 1 || reduction == 2 || reduction == 4 || reduction == 8,
+                              "data.loader.max_decode_reduction", reduction, "1, 2, 4 or 8"));
+    SSD_RETURN_IF_ERROR(Check(reduction == 1 || !is_whole, "data.loader.max_decode_reduction",
+                              reduction, "1 with cache.content DECODED, which keeps whole images"));
     SSD_RETURN_IF_ERROR(CheckDataset("data.train", experiment_.data().train()));
     return CheckDataset("data.validation", experiment_.data().validation());
   }

@@ -13,7 +13,6 @@ cc_library(
 _MODULE = """
 cc_library(
     name = "{name}",
-    defines = {defines},
     linkopts = {linkopts},
     deps = {deps},
 )
@@ -24,12 +23,7 @@ _MODULES = {
     "core": [],
     "imgproc": ["core"],
     "imgcodecs": ["imgproc"],
-    "videoio": ["imgcodecs"],
 }
-
-# Modules a program can do without, because a small OpenCV in OPENCV_ROOT may lack them. Their target exists always
-# and defines OPENCV_HAS_<MODULE> to 1 or 0: include the module's headers and call it only where that is 1.
-_OPTIONAL = ["videoio"]
 
 def _opencv_repository_impl(ctx):
     root = ctx.os.environ.get("OPENCV_ROOT")
@@ -39,11 +33,7 @@ def _opencv_repository_impl(ctx):
     ctx.symlink(include, "include")
     content = _BUILD
     for name, deps in _MODULES.items():
-        present = not root or ctx.path("{}/lib/libopencv_{}.a".format(root, name)).exists
-        defines = ["OPENCV_HAS_{}={}".format(name.upper(), 1 if present else 0)] if name in _OPTIONAL else []
-        if not present and name in _OPTIONAL:
-            linkopts = []
-        elif root:
+        if root:
             linkopts = ["{}/lib/libopencv_{}.a".format(root, name)]
             if name == "imgcodecs":
                 linkopts += ["-l:libjpeg.a", "-l:libpng16.a"]
@@ -53,7 +43,6 @@ def _opencv_repository_impl(ctx):
             linkopts = ["-lopencv_" + name]
         content += _MODULE.format(
             name = name,
-            defines = defines,
             linkopts = linkopts,
             deps = [":" + dep for dep in deps + ["headers"]],
         )

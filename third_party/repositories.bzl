@@ -168,11 +168,6 @@ def ssd_repositories():
     )
 
     system_library(
-        name = "sqlite3",
-        linkopts = ["-lsqlite3"],
-    )
-
-    system_library(
         name = "lmdb",
         linkopts = ["-llmdb"],
     )

@@ -1,8 +1,10 @@
 #include "tools/command_line.h"
 
-#include <c10/util/Exception.h>
-
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <iostream>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ssd/core/exception_status.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/text_proto.h"
 
@@ -18,6 +21,18 @@ namespace {
 
 constexpr size_t kHelpColumn = 28;
 constexpr size_t kHelpWidth = 100;
+
+// The exit status of a command that ends with `status`, once what it printed has left the program:
+// a disk may be full, or whoever read it gone.
+int WithOutputWritten(int status) {
+  errno = 0;
+  std::cout.flush();
+  if (!std::cout.fail() && std::ferror(stdout) == 0) return status;
+  std::cerr << "error: cannot write to stdout";
+  if (errno != 0) std::cerr << ": " << std::strerror(errno);
+  std::cerr << std::endl;
+  return status == 0 ? 1 : status;
+}
 
 // `text` in lines of at most kHelpWidth, each but the first indented to kHelpColumn.
 std::string Wrapped(const std::string& text) {
@@ -205,16 +220,13 @@ int RunCommand(CommandLine& command_line, int argc, char** argv,
   }
   if (command_line.help_requested()) {
     std::cout << command_line.Help();
-    return 0;
+    return WithOutputWritten(0);
   }
   try {
-    return run(positional);
-  } catch (const c10::Error& error) {
-    std::cerr << "error: " << error.what_without_backtrace() << std::endl;
+    return WithOutputWritten(run(positional));
   } catch (const std::exception& error) {
-    std::cerr << "error: " << error.what() << std::endl;
+    return ExitStatus(ExceptionStatus(error));
   }
-  return 1;
 }
 
 std::string WorkingDirectory() {

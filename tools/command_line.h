@@ -57,7 +57,8 @@ class CommandLine {
 int ExitStatus(const absl::Status& status);
 
 // Runs a command: parses, prints help on --help, and calls `run` with the positional arguments.
-// Exceptions LibTorch throws become exit status 1 with one line.
+// Exceptions that LibTorch and others throw become exit status 1 with one line, and so does a
+// result that cannot be written to stdout.
 int RunCommand(CommandLine& command_line, int argc, char** argv,
                const std::function<int(const std::vector<std::string>& positional)>& run);
 

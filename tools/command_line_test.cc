@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iostream>
+#include <streambuf>
+
 namespace ssd {
 namespace {
 
@@ -69,6 +73,25 @@ TEST(ExitStatus, TellsWrongInputFromFailedWork) {
   EXPECT_EQ(ExitStatus(absl::DataLossError("x")), 2);
   EXPECT_EQ(ExitStatus(absl::InternalError("x")), 1);
   EXPECT_EQ(ExitStatus(absl::ResourceExhaustedError("x")), 1);
+}
+
+// stdout of a full disk.
+TEST(RunCommand, ResultsThatCannotBeWrittenAreAnError) {
+  testing::internal::CaptureStderr();
+  std::ofstream full("/dev/full");
+  ASSERT_TRUE(full.is_open());
+  std::streambuf* const before = std::cout.rdbuf(full.rdbuf());
+  CommandLine command_line("say", "", "Says.");
+  static char name[] = "say";  // glog keeps it
+  char* arguments[] = {name, nullptr};
+  const int status = RunCommand(command_line, 1, arguments, [](const std::vector<std::string>&) {
+    std::cout << "the result";
+    return 0;
+  });
+  std::cout.rdbuf(before);  // and forgets the failure
+  EXPECT_EQ(status, 1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "error: cannot write to stdout: No space left on device\n");
 }
 
 }  // namespace

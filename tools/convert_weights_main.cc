@@ -12,12 +12,19 @@
 namespace {
 
 absl::Status Convert(ssd::ConversionOptions options, const std::vector<std::string>& positional) {
-  if (!positional.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", positional[0], "' is no flag; files are named by --input and --output"));
+  for (const std::string& file : positional) {
+    std::string& place = options.input.empty() ? options.input : options.output;
+    if (!place.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", file, "' is a file too many: there are IN, which is ", options.input,
+                       ", and OUT, which is ", options.output));
+    }
+    place = file;
   }
-  if (options.input.empty()) return absl::InvalidArgumentError("--input is not set");
-  if (options.output.empty()) return absl::InvalidArgumentError("--output is not set");
+  if (options.input.empty()) return absl::InvalidArgumentError("IN, the file to read, is not set");
+  if (options.output.empty()) {
+    return absl::InvalidArgumentError("OUT, the file to write, is not set");
+  }
   options.input = ssd::UserPath(options.input);
   options.output = ssd::UserPath(options.output);
   SSD_ASSIGN_OR_RETURN(const ssd::Conversion conversion, ssd::ConvertWeights(options));
@@ -44,13 +51,13 @@ absl::Status Convert(ssd::ConversionOptions options, const std::vector<std::stri
 int main(int argc, char** argv) {
   ssd::ConversionOptions options;
   ssd::CommandLine command_line(
-      "convert_weights", "--input=F --output=G.{safetensors,pt} [--names=torchvision|own]",
+      "convert_weights", "IN OUT.{safetensors,pt} [--names=torchvision|own]",
       "Writes the weights of a file, this program's or another project's, for other programs.");
   command_line.Group("Weights");
   command_line.Add("input", &options.input, "F",
-                   "best.pt, .pt or .pth of PyTorch, .safetensors, or .caffemodel.");
+                   "IN: best.pt, .pt or .pth of PyTorch, .safetensors, or .caffemodel.");
   command_line.Add("output", &options.output, "G",
-                   "File to write: .safetensors, or .pt or .pth for torch.load.");
+                   "OUT, the file to write: .safetensors, or .pt or .pth for torch.load.");
   command_line.Add("names", &options.names, "N",
                    "torchvision: as its models name them; own: as this program does.");
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& positional) {

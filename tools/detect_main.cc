@@ -4,57 +4,101 @@
 #include <vector>
 
 #include "experiments/run_detection.h"
+#include "experiments/run_evaluation.h"
 #include "experiments/run_folder.h"
 #include "ssd/core/status_macros.h"
 #include "tools/command_line.h"
 
 namespace {
 
-absl::Status Detect(const std::string& run, std::vector<std::string> inputs,
-                    ssd::DetectionOptions options) {
-  if (run.empty() == options.weights.empty()) {
-    return absl::InvalidArgumentError("give either --run=DIR or --weights=W");
+struct Flags {
+  std::string run, config, data;
+  ssd::DetectionOptions detection;
+};
+
+absl::Status DetectInImages(const Flags& flags, std::vector<std::string> inputs) {
+  if (!flags.config.empty()) {
+    return absl::InvalidArgumentError("--config is for --data alone; leave it out");
   }
   if (inputs.empty()) {
     return absl::InvalidArgumentError("no input; name image files, folders of them, or globs");
   }
-  if (!run.empty()) {
-    SSD_ASSIGN_OR_RETURN(const ssd::RunFolder folder, ssd::RunFolder::Open(ssd::UserPath(run)));
-    options.weights = folder.best_model();
-  }
-  options.weights = ssd::UserPath(options.weights);
-  options.output = ssd::UserPath(options.output);
   for (std::string& input : inputs) input = ssd::UserPath(input);
   SSD_ASSIGN_OR_RETURN(const std::vector<std::string> files, ssd::ImageFiles(inputs));
   SSD_ASSIGN_OR_RETURN(const ssd::DetectionSummary summary,
-                       ssd::RunDetection(files, options, std::cout));
+                       ssd::RunDetection(files, flags.detection, std::cout));
   std::fprintf(stderr, "%lld images, %lld detections, %.1f images/s in the network%s%s\n",
                static_cast<long long>(summary.images), static_cast<long long>(summary.detections),
-               summary.network_seconds > 0 ? summary.images / summary.network_seconds : 0.0,
+               summary.seconds > 0 ? summary.images / summary.seconds : 0.0,
                summary.output.empty() ? "" : "; pictures in ", summary.output.c_str());
   return absl::OkStatus();
+}
+
+absl::Status DetectInDataset(const Flags& flags, const std::vector<std::string>& overrides) {
+  if (flags.config.empty()) {
+    return absl::InvalidArgumentError("--data needs --run=DIR, or --config=F and --weights=W");
+  }
+  SSD_ASSIGN_OR_RETURN(
+      const ssd::Experiment experiment,
+      ssd::LoadExperimentToEvaluate(flags.config, overrides, flags.data, ssd::WorkingDirectory()));
+  SSD_ASSIGN_OR_RETURN(const ssd::DetectionSummary summary,
+                       ssd::RunDatasetDetection(experiment, flags.detection));
+  std::fprintf(stderr, "%lld images, %lld detections, %.1f images/s\n",
+               static_cast<long long>(summary.images), static_cast<long long>(summary.detections),
+               summary.seconds > 0 ? summary.images / summary.seconds : 0.0);
+  std::cout << summary.output << "/detections.json\n";
+  return absl::OkStatus();
+}
+
+absl::Status Detect(Flags flags, const std::vector<std::string>& positional) {
+  ssd::DetectionOptions& detection = flags.detection;
+  if (flags.run.empty() == detection.weights.empty()) {
+    return absl::InvalidArgumentError("give either --run=DIR or --weights=W");
+  }
+  flags.config = ssd::UserPath(flags.config);
+  detection.weights = ssd::UserPath(detection.weights);
+  detection.output = ssd::UserPath(detection.output);
+  if (!flags.run.empty()) {
+    SSD_ASSIGN_OR_RETURN(const ssd::RunFolder folder,
+                         ssd::RunFolder::Open(ssd::UserPath(flags.run)));
+    detection.weights = folder.best_model();
+    if (!flags.data.empty() && flags.config.empty()) flags.config = folder.config();
+  }
+  return flags.data.empty() ? DetectInImages(flags, positional)
+                            : DetectInDataset(flags, positional);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string run;
-  ssd::DetectionOptions options;
-  ssd::CommandLine command_line("detect", "--run=DIR [--output=DIR] INPUT...",
-                                "Finds objects in images: files, folders or globs. Prints a JSON "
-                                "line an image; with --output, draws too.");
+  Flags flags;
+  ssd::DetectionOptions& detection = flags.detection;
+  ssd::CommandLine command_line(
+      "detect",
+      "--run=DIR [--output=DIR] INPUT... | --run=DIR --data=TEXT --output=DIR "
+      "[path.to.field=value ...]",
+      "Finds objects in images: files, folders or globs, or the images of a dataset. Prints a JSON "
+      "line an image, and with --output draws too; of a dataset, writes COCO results.");
   command_line.Group("Model");
-  command_line.Add("run", &run, "DIR", "Run folder; its best weights are used.");
-  command_line.Add("weights", &options.weights, "W", "Model file (best.pt), in place of a run.");
+  command_line.Add("run", &flags.run, "DIR", "Run folder; its best weights are used.");
+  command_line.Add("weights", &detection.weights, "W", "Model file (best.pt), in place of a run.");
+  command_line.Group("Data");
+  command_line.Add("data", &flags.data, "TEXT",
+                   "Dataset in place of INPUTs, which needs no truths: 'coco { annotations: "
+                   "\"image_info_test2017.json\" images: \"test2017\" }'. All detections go to "
+                   "detections.json in --output.");
+  command_line.Add(
+      "config", &flags.config, "F",
+      "Experiment file for --data: transforms, loader, precision. Default: the run's.");
   command_line.Group("Machine");
-  command_line.Add("device", &options.device, "D", "auto, cpu, cuda or cuda:N.");
-  command_line.Add("threads", &options.threads, "N", "Threads of LibTorch; 0: all cores.");
+  command_line.Add("device", &detection.device, "D", "auto, cpu, cuda or cuda:N.");
+  command_line.Add("threads", &detection.threads, "N", "Threads of LibTorch; 0: all cores.");
   command_line.Group("Result");
-  command_line.Add("min_score", &options.min_score, "S",
-                   "Least score of a detection that is told, 0 to 1.");
-  command_line.Add("output", &options.output, "DIR",
-                   "New folder for drawn pictures; empty: none are drawn.");
-  return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& inputs) {
-    return ssd::ExitStatus(Detect(run, inputs, options));
+  command_line.Add("min_score", &detection.min_score, "S",
+                   "Least score of a detection that is told of INPUTs, 0 to 1.");
+  command_line.Add("output", &detection.output, "DIR",
+                   "New folder for drawn pictures (empty: none are drawn) or detections.json.");
+  return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& positional) {
+    return ssd::ExitStatus(Detect(flags, positional));
   });
 }

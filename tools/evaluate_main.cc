@@ -26,9 +26,12 @@ absl::Status Evaluate(Flags flags, const std::vector<std::string>& overrides) {
     SSD_ASSIGN_OR_RETURN(const ssd::RunFolder folder,
                          ssd::RunFolder::Open(ssd::UserPath(flags.run)));
     flags.config = folder.config();
+    // Beside the run's own results: the data, the weights or the views may be others.
+    if (flags.output.empty()) flags.output = folder.path() + "/evaluation";
     if (flags.weights.empty()) flags.weights = folder.best_model();
   }
   if (flags.weights.empty()) return absl::InvalidArgumentError("--weights is not set");
+  if (flags.output.empty()) flags.output = "evaluation";
   flags.evaluation.weights = ssd::UserPath(flags.weights);
   SSD_ASSIGN_OR_RETURN(const ssd::Experiment experiment,
                        ssd::LoadExperimentToEvaluate(ssd::UserPath(flags.config), overrides,
@@ -36,16 +39,16 @@ absl::Status Evaluate(Flags flags, const std::vector<std::string>& overrides) {
   SSD_ASSIGN_OR_RETURN(const ssd::EvaluationResult result,
                        ssd::RunEvaluation(experiment, flags.evaluation));
   const std::string json = ssd::MetricsJson(result.metrics, result.facts);
-  if (!flags.output.empty()) {
-    const std::string output = ssd::UserPath(flags.output);
-    std::error_code error;
-    std::filesystem::create_directories(output, error);
-    if (error) return ssd::FileError(error.value(), "cannot make the folder", output);
-    SSD_RETURN_IF_ERROR(ssd::WriteFileAtomically(output + "/metrics.json", json));
-    SSD_RETURN_IF_ERROR(
-        ssd::WriteDetectionsJson(output + "/detections.json", result.detections, result.labels));
-  }
-  std::cout << (flags.json ? json : ssd::MetricsTable(result.metrics, result.facts));
+  // First, for there may be hours of work in it and no place to write to.
+  std::cout << (flags.json ? json : ssd::MetricsTable(result.metrics, result.facts)) << std::flush;
+  const std::string output = ssd::UserPath(flags.output);
+  std::error_code error;
+  std::filesystem::create_directories(output, error);
+  if (error) return ssd::FileError(error.value(), "cannot make the folder", output);
+  SSD_RETURN_IF_ERROR(ssd::WriteFileAtomically(output + "/metrics.json", json));
+  SSD_RETURN_IF_ERROR(
+      ssd::WriteDetectionsJson(output + "/detections.json", result.detections, result.labels));
+  std::cerr << "metrics.json, detections.json: in " << output << "\n";
   return absl::OkStatus();
 }
 
@@ -71,7 +74,9 @@ int main(int argc, char** argv) {
   command_line.Add("threads", &flags.evaluation.threads, "N", "Threads of LibTorch; 0: all cores.");
   command_line.Group("Result");
   command_line.Add("output", &flags.output, "DIR",
-                   "Folder for metrics.json and detections.json; empty: none are written.");
+                   "Folder for metrics.json and detections.json, which replace those of an "
+                   "earlier evaluation. Default: evaluation in the run folder or, without --run, "
+                   "where you stand.");
   command_line.Add("json", &flags.json, "Print the metrics as one JSON document.");
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& overrides) {
     return ssd::ExitStatus(Evaluate(flags, overrides));

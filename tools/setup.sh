@@ -47,19 +47,36 @@ missing_packages() {
     <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2> /dev/null | sed -n 's/^installed //p' | sort -u)
 }
 
-# Prints why the torch folder $1 cannot be used; nothing if it can.
-torch_fault() {
-  local root=$1 header=$1/include/torch/headeronly/version.h libraries=(libtorch_cpu.so) library lost
-  if $cuda; then libraries+=(libtorch_cuda.so); fi
-  for library in "${libraries[@]}"; do
+# The libraries of LibTorch that the build links.
+torch_libraries=(libtorch_cpu.so)
+if $cuda; then torch_libraries+=(libtorch_cuda.so); fi
+
+# Prints what the wheel `torch` should have brought into the torch folder $1 and did not; nothing if all is there.
+torch_loss() {
+  local root=$1 header=$1/include/torch/headeronly/version.h library
+  for library in "${torch_libraries[@]}"; do
     [[ -f $root/lib/$library ]] || { echo "it has no lib/$library"; return; }
   done
-  grep -qs "\"$version\"" "$header" || { echo "it is not version $version ($header)"; return; }
-  for library in "${libraries[@]}"; do
-    # libcuda is the driver's: a machine without a GPU builds, and runs on the CPU, without it.
-    lost=$(ldd "$root/lib/$library" | awk '/not found/ && !/libcuda\.so/ { printf " %s", $1 }')
-    [[ -z $lost ]] || { echo "libraries that lib/$library needs are not found:$lost"; return; }
+  grep -qs "\"$version\"" "$header" || echo "it is not version $version ($header)"
+}
+
+# Prints why the library $2 of the torch folder $1 cannot be loaded; nothing if it can.
+library_fault() {
+  local lost
+  # libcuda is the driver's: a machine without a GPU builds, and runs on the CPU, without it.
+  lost=$(ldd "$1/lib/$2" 2> /dev/null | awk '/not found/ && !/libcuda\.so/ { printf " %s", $1 }') ||
+    { echo "lib/$2 is no library"; return; }
+  [[ -z $lost ]] || echo "libraries that lib/$2 needs are not found:$lost"
+}
+
+# Prints why the torch folder $1 cannot be used; nothing if it can.
+torch_fault() {
+  local fault library
+  fault=$(torch_loss "$1")
+  for library in "${torch_libraries[@]}"; do
+    [[ $fault ]] || fault=$(library_fault "$1" "$library")
   done
+  [[ -z $fault ]] || echo "$fault"
 }
 
 [[ $(uname -sm) == "Linux x86_64" ]] || die "needs Linux on x86-64; this is $(uname -sm)"
@@ -87,11 +104,16 @@ fi
 readonly cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/ssd
 readonly prefix=$cache/libtorch-$version
 
-# Prints the requirement lists whose wheels are not unpacked yet. A list is copied beside them when they all are.
+# Prints the requirement lists whose wheels are not unpacked yet, or not whole any more. A list is copied beside them
+# when they all are. What the first one lacks the others lack, too: they are loaded together.
 missing_wheels() {
-  local list
-  for list in "${requirements[@]}"; do
-    if ! cmp -s "$list" "$prefix/$(basename "$list")" || [[ ! -d $prefix/torch/lib ]]; then echo "$list"; fi
+  local i fault
+  fault=$(torch_loss "$prefix/torch")
+  for i in "${!requirements[@]}"; do
+    [[ $fault ]] || fault=$(library_fault "$prefix/torch" "${torch_libraries[i]}")
+    if [[ $fault ]] || ! cmp -s "${requirements[i]}" "$prefix/$(basename "${requirements[i]}")"; then
+      echo "${requirements[i]}"
+    fi
   done
 }
 
@@ -158,15 +180,23 @@ reason() {
   fi
 }
 
-if ((${#to_install[@]})); then
-  as_root=()
-  if ((EUID != 0)); then
-    command -v sudo > /dev/null || die "needs root or sudo for: apt-get install --no-install-recommends ${to_install[*]}"
-    # Without a terminal sudo cannot ask for a password.
-    [[ -t 0 ]] || sudo -n true 2> /dev/null ||
-      die "needs root, and sudo wants a password, for: apt-get install --no-install-recommends ${to_install[*]}"
-    as_root=(sudo)
+# What keeps root from being asked; empty: nothing does.
+obstacle= as_root=()
+if ((EUID != 0)); then
+  as_root=(sudo)
+  if ! command -v sudo > /dev/null; then
+    obstacle="needs root or sudo"
+  # Without a terminal sudo cannot ask for a password.
+  elif [[ ! -t 0 ]] && ! sudo -n true 2> /dev/null; then
+    obstacle="needs root, and sudo wants a password,"
   fi
+fi
+
+if ((${#to_install[@]})) && [[ $obstacle ]]; then
+  told="$obstacle for: apt-get install --no-install-recommends ${to_install[*]}"
+  if $tried; then die "$told"; fi
+  say "$told; going on"
+elif ((${#to_install[@]})); then
   work=$(mktemp -d) || die "no disk space for temporary files in ${TMPDIR:-/tmp}"
   say "installing packages (${#to_install[@]}): ${to_install[*]}"
   apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -q -o DPkg::Lock::Timeout=600)

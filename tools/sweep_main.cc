@@ -1,6 +1,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include <cstdint>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -47,7 +49,8 @@ int Sweep(const std::string& config, const std::vector<std::string>& overrides, 
 
 int main(int argc, char** argv) {
   std::string config;
-  bool dry_run = false, train_point = false;
+  bool dry_run = false;
+  int64_t train_point = 0;
   ssd::SweepOptions options;
   ssd::CommandLine command_line(
       "sweep", "--config=F [--output=DIR] [--resume] [path.to.field=value ...]",
@@ -66,20 +69,22 @@ int main(int argc, char** argv) {
                    "Threads of LibTorch, shared by the jobs; 0: all cores.");
   command_line.Group("Internal");
   command_line.Add(
-      "train_point", &train_point,
-      "Train --config, an experiment, as a point of a sweep: how a sweep calls itself.");
+      "train_point", &train_point, "PID",
+      "Train --config, an experiment, as a point of the sweep PID: how a sweep calls itself.");
 
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& overrides) {
     options.working_directory = ssd::WorkingDirectory();
     options.output = ssd::UserPath(options.output);
     options.stop = &ssd::CatchInterrupts();
     config = ssd::UserPath(config);
-    if (!train_point) {
-      options.command = {"/proc/self/exe", "--train_point"};
+    if (train_point == 0) {
+      options.command = {"/proc/self/exe", "--train_point=" + std::to_string(getpid())};
       return Sweep(config, overrides, dry_run, options);
     }
-    // A point whose sweep is killed dies with it: the sweep that resumes starts it again.
+    // A point whose sweep is killed dies with it, also one that has only just begun: the sweep that
+    // resumes starts it again.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != train_point) return 128 + SIGKILL;
     ssd::TrainingOptions training;
     training.output = options.output;
     training.resume = options.resume;

@@ -15,17 +15,10 @@ namespace {
 // max_jaccard_overlap: 1).
 constexpr double kMinIou[] = {0.1, 0.3, 0.5, 0.7, 0.9, 0};
 
-bool OverlapsSomeTruth(const cv::Rect& patch, const Annotations& truth, double min_iou) {
-  for (const Annotation& object : truth.objects) {
-    const PixelBox& box = object.box;
-    const double width = std::min<double>(box.x1, patch.br().x) - std::max<double>(box.x0, patch.x);
-    const double height =
-        std::min<double>(box.y1, patch.br().y) - std::max<double>(box.y0, patch.y);
-    const double intersection = std::max(width, 0.0) * std::max(height, 0.0);
-    const double both = box.area() + static_cast<double>(patch.width) * patch.height - intersection;
-    if (intersection >= min_iou * both) return true;
-  }
-  return false;
+bool OverlapsSomeTruth(const cv::Rect& rect, const Annotations& truth, double min_iou) {
+  const PixelBox patch = BoxOf(rect);
+  return std::any_of(truth.objects.begin(), truth.objects.end(),
+                     [&](const Annotation& object) { return HasIou(object.box, patch, min_iou); });
 }
 
 }  // namespace

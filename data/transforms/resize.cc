@@ -1,30 +1,13 @@
 #include <memory>
-#include <opencv2/imgproc.hpp>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "data/transforms/interpolation.h"
+#include "data/transforms/network_view.h"
 #include "data/transforms/sample_view.h"
 #include "data/transforms/transform.h"
+#include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
-
-int InterpolationFlag(ResizeOptions::Interpolation interpolation) {
-  switch (interpolation) {
-    case ResizeOptions::NEAREST:
-      return cv::INTER_NEAREST;
-    case ResizeOptions::AREA:
-      return cv::INTER_AREA;
-    case ResizeOptions::CUBIC:
-      return cv::INTER_CUBIC;
-    case ResizeOptions::LANCZOS:
-      return cv::INTER_LANCZOS4;
-    case ResizeOptions::LINEAR:
-    case ResizeOptions::RANDOM:
-      break;
-  }
-  return cv::INTER_LINEAR;
-}
 
 // Warps the view to the network's input, without keeping its aspect ratio (arXiv:1512.02325).
 // Pixels are interpolated as cv::resize does, which only AREA smooths when shrinking.
@@ -33,23 +16,12 @@ class Resize : public Transform {
  public:
   static absl::StatusOr<std::unique_ptr<Transform>> Create(const ResizeOptions& options,
                                                            const TransformContext& context) {
-    if (context.input.height <= 0 || context.input.width <= 0) {
-      return absl::InvalidArgumentError(absl::StrCat("resize: model.input is ", context.input.width,
-                                                     "x", context.input.height,
-                                                     "; set a positive width and height"));
-    }
+    SSD_RETURN_IF_ERROR(CheckInput("resize", context.input));
     return std::unique_ptr<Transform>(new Resize(options.interpolation(), context.input));
   }
 
   void Apply(Random& random, Sample& sample) const override {
-    ResizeOptions::Interpolation interpolation = interpolation_;
-    if (interpolation == ResizeOptions::RANDOM) {
-      constexpr ResizeOptions::Interpolation kChoices[] = {
-          ResizeOptions::LINEAR, ResizeOptions::AREA, ResizeOptions::NEAREST, ResizeOptions::CUBIC,
-          ResizeOptions::LANCZOS};
-      interpolation = kChoices[random.Integer(0, 4)];
-    }
-    ResizeView(sample, size_, InterpolationFlag(interpolation));
+    ResizeView(sample, size_, DrawInterpolation(interpolation_, random));
   }
 
  private:

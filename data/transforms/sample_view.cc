@@ -4,15 +4,26 @@
 
 namespace ssd {
 
+PixelBox BoxOf(const cv::Rect& rect) {
+  return {static_cast<double>(rect.x), static_cast<double>(rect.y),
+          static_cast<double>(rect.br().x), static_cast<double>(rect.br().y)};
+}
+
 bool CenterIsInside(const PixelBox& box, const PixelBox& patch) {
   const double x = (box.x0 + box.x1) / 2;
   const double y = (box.y0 + box.y1) / 2;
   return patch.x0 <= x && x <= patch.x1 && patch.y0 <= y && y <= patch.y1;
 }
 
+bool HasIou(const PixelBox& box, const PixelBox& patch, double min_iou) {
+  const double width = std::min(box.x1, patch.x1) - std::max(box.x0, patch.x0);
+  const double height = std::min(box.y1, patch.y1) - std::max(box.y0, patch.y0);
+  const double intersection = std::max(width, 0.0) * std::max(height, 0.0);
+  return intersection >= min_iou * (box.area() + patch.area() - intersection);
+}
+
 void CropView(Sample& sample, const cv::Rect& rect, const cv::Scalar& fill) {
-  const PixelBox patch{static_cast<double>(rect.x), static_cast<double>(rect.y),
-                       static_cast<double>(rect.br().x), static_cast<double>(rect.br().y)};
+  const PixelBox patch = BoxOf(rect);
   sample.image.Crop(rect, fill);
   sample.geometry = sample.geometry.Cropped(patch);
   sample.truth.size = sample.image.size();

@@ -10,9 +10,14 @@ namespace ssd {
 // The geometric changes of a sample's view, each of which does the same to the image, the geometry
 // and the truth. Transforms are made of these; none of them draws anything at random.
 
+PixelBox BoxOf(const cv::Rect& rect);
+
 // True if the truth `box` stays when only `patch` is shown: its centre is in the patch, edges
 // included (arXiv:1512.02325, section 2.2; Caffe's MeetEmitConstraint with CENTER).
 bool CenterIsInside(const PixelBox& box, const PixelBox& patch);
+
+// True if `box` and `patch` have an IoU of `min_iou` or more; with 0 always.
+bool HasIou(const PixelBox& box, const PixelBox& patch, double min_iou);
 
 // Shows the rectangle `rect` of the current view, with `fill` (RGB) where it reaches outside.
 // Truths whose centre is inside stay, cut at the edge of the new view; the others are dropped.

@@ -24,7 +24,7 @@ constexpr char kField[] = "anchor_generator.grid.";
 //
 // A cell's boxes are ordered as the config has them: its `boxes`, in each the scales, for each of
 // these the ratios. The centres differ from those of `ssd` where padding makes a map larger or
-// smaller than the input's size over its stride.
+// smaller than the input's size over its stride; with `centers: EVEN` they are the same.
 //
 //   anchor_generator { grid { level {                                       # 10 boxes a cell
 //     boxes { scale: 50 ratio {} ratio { width: 0.7 height: 1.4 } ratio { width: 1.4 height: 0.7 }
@@ -56,7 +56,7 @@ class GridAnchorGenerator final : public AnchorGenerator {
       }
     }
     return std::unique_ptr<AnchorGenerator>(
-        new GridAnchorGenerator(std::move(sizes), options.clip()));
+        new GridAnchorGenerator(std::move(sizes), options.clip(), options.centers()));
   }
 
   std::vector<int64_t> AnchorsPerCell() const override {
@@ -80,12 +80,9 @@ class GridAnchorGenerator final : public AnchorGenerator {
     const double width = static_cast<double>(image.width);
     std::vector<CellBoxes> boxes;
     for (size_t k = 0; k < sizes_.size(); ++k) {
-      CHECK(levels[k].stride_y > 0 && levels[k].stride_x > 0) << "level " << k;
-      CellBoxes cells;
-      cells.step_y = levels[k].stride_y / height;
-      cells.step_x = levels[k].stride_x / width;
-      cells.offset_y = levels[k].first_center_y / levels[k].stride_y;
-      cells.offset_x = levels[k].first_center_x / levels[k].stride_x;
+      CellBoxes cells = centers_ == GridAnchorsOptions::EVEN
+                            ? EvenCells(levels[k], image, /*step=*/0, /*offset=*/0.5)
+                            : ReceptiveFields(levels[k], image);
       for (const BoxSize& size : sizes_[k]) {
         cells.sizes.push_back({size.width / width, size.height / height});
       }
@@ -118,11 +115,24 @@ class GridAnchorGenerator final : public AnchorGenerator {
     return absl::OkStatus();
   }
 
-  GridAnchorGenerator(std::vector<std::vector<BoxSize>> sizes, SsdAnchorsOptions::Clip clip)
-      : sizes_(std::move(sizes)), clip_(clip) {}
+  // Without sizes.
+  static CellBoxes ReceptiveFields(const FeatureSpec& level, ImageSize image) {
+    CHECK(level.stride_y > 0 && level.stride_x > 0);
+    CellBoxes cells;
+    cells.step_y = level.stride_y / static_cast<double>(image.height);
+    cells.step_x = level.stride_x / static_cast<double>(image.width);
+    cells.offset_y = level.first_center_y / level.stride_y;
+    cells.offset_x = level.first_center_x / level.stride_x;
+    return cells;
+  }
+
+  GridAnchorGenerator(std::vector<std::vector<BoxSize>> sizes, SsdAnchorsOptions::Clip clip,
+                      GridAnchorsOptions::Centers centers)
+      : sizes_(std::move(sizes)), clip_(clip), centers_(centers) {}
 
   std::vector<std::vector<BoxSize>> sizes_;  // px of the input, level by level
   SsdAnchorsOptions::Clip clip_;
+  GridAnchorsOptions::Centers centers_;
 };
 
 SSD_REGISTER_ANCHOR_GENERATOR(GridAnchorsOptions, GridAnchorGenerator);

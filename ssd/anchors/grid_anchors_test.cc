@@ -78,6 +78,19 @@ TEST(GridAnchors, CentresAreThoseOfReceptiveFields) {
   EXPECT_FLOAT_EQ(anchors.boxes[18][2].item<float>(), 9.0 / 32);
 }
 
+TEST(GridAnchors, CentresAreEvenOnRequest) {
+  const Anchors anchors =
+      Generate("centers: EVEN level { boxes { scale: 5 } }", {Unpadded(3, 5)}, {16, 32});
+  for (int64_t row = 0; row < 3; ++row) {
+    for (int64_t column = 0; column < 5; ++column) {
+      const at::Tensor box = anchors.boxes[row * 5 + column];
+      EXPECT_FLOAT_EQ(box[0].item<float>(), (static_cast<double>(column) + 0.5) / 5);
+      EXPECT_FLOAT_EQ(box[1].item<float>(), (static_cast<double>(row) + 0.5) / 3);
+      EXPECT_FLOAT_EQ(box[2].item<float>(), 5.0 / 32);
+    }
+  }
+}
+
 TEST(GridAnchors, ClipsOnRequest) {
   const Anchors anchors =
       Generate("level { boxes { scale: 10 } } clip: CORNERS", {Unpadded(1, 1)}, {20, 20});

@@ -26,6 +26,7 @@ struct Annotation {
   bool difficult = false;  // VOC's difficult: neither right nor wrong to find
   double area = 0;         // pixels of the original; COCO's mask area, else the box's
   int64_t id = 0;          // the dataset's
+  int64_t line = 0;        // in the file it was read from, from 1; 0: none
 };
 
 // The truth of one image, exact, as evaluation needs it.

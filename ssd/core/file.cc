@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 
 namespace ssd {
@@ -47,27 +48,48 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return std::move(content).str();
 }
 
-absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
-  const std::string temporary = absl::StrCat(path, ".", getpid(), ".tmp");
-  int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) return FileError(errno, "cannot write", path);
-  auto remove_temporary = absl::MakeCleanup([&] {
-    if (file >= 0) close(file);
-    unlink(temporary.c_str());
-  });
-  while (!content.empty()) {
-    const ssize_t written = write(file, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return FileError(errno, "cannot write", path);
-    content.remove_prefix(static_cast<size_t>(written));
+AtomicFile::AtomicFile(const std::string& path)
+    : path_(path), temporary_(absl::StrCat(path, ".", getpid(), ".tmp")) {
+  file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file_ < 0) error_ = errno;
+}
+
+AtomicFile::~AtomicFile() {
+  if (file_ < 0) return;
+  close(file_);
+  unlink(temporary_.c_str());
+}
+
+void AtomicFile::Append(absl::string_view content) {
+  while (error_ == 0 && !content.empty()) {
+    const ssize_t written = write(file_, content.data(), content.size());
+    if (written >= 0) {
+      content.remove_prefix(static_cast<size_t>(written));
+    } else if (errno != EINTR) {
+      error_ = errno;
+    }
   }
-  if (fsync(file) != 0) return FileError(errno, "cannot write", path);
-  const int closed = close(file);
-  file = -1;
-  if (closed != 0) return FileError(errno, "cannot write", path);
-  if (rename(temporary.c_str(), path.c_str()) != 0) return FileError(errno, "cannot write", path);
-  std::move(remove_temporary).Cancel();
-  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::status() const {
+  return error_ == 0 ? absl::OkStatus() : FileError(error_, "cannot write", path_);
+}
+
+absl::Status AtomicFile::Commit() {
+  if (error_ != 0) return status();
+  // rename() makes the file visible at once, but its bytes may still be in memory.
+  if (fsync(file_) != 0) error_ = errno;
+  // Some file systems tell of a full disk here.
+  if (close(std::exchange(file_, -1)) != 0 && error_ == 0) error_ = errno;
+  if (error_ == 0 && rename(temporary_.c_str(), path_.c_str()) != 0) error_ = errno;
+  if (error_ != 0) unlink(temporary_.c_str());
+  return status();
+}
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content) {
+  AtomicFile file(path);
+  file.Append(content);
+  return file.Commit();
 }
 
 }  // namespace ssd

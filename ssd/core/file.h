@@ -12,9 +12,34 @@ namespace ssd {
 // The file's bytes. \error NotFound, PermissionDenied or Internal naming the file.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-// Replaces the file by `content` whole or not at all: written beside it, flushed to the disk, then
-// renamed. \error naming the file: ResourceExhausted when the disk is full, NotFound when its
-// folder does not exist, PermissionDenied, Internal. The old file is intact after an error.
+// Replaces a file whole or not at all: what is appended is written beside it (NAME.PID.tmp), and
+// Commit() flushes it to the disk and gives it its name. Without Commit(), or after an error, the
+// old file is intact.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  // After an error does nothing.
+  void Append(absl::string_view content);
+
+  // The first error so far, naming the file: ResourceExhausted when the disk is full, NotFound when
+  // its folder does not exist, PermissionDenied, Internal.
+  absl::Status status() const;
+
+  // Once, after the last Append(). \error as status().
+  absl::Status Commit();
+
+ private:
+  const std::string path_;
+  const std::string temporary_;
+  int file_ = -1;  // open until Commit()
+  int error_ = 0;  // errno
+};
+
+// Replaces the file by `content` whole or not at all. \error as AtomicFile::status().
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content);
 
 // The error for `errno` = `error` met when doing `what` ("cannot write") to `path`.

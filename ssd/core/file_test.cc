@@ -37,5 +37,43 @@ TEST(File, AFullDiskIsAnErrorAndLeavesNothing) {
   }
 }
 
+TEST(AtomicFile, AppearsWithCommitAlone) {
+  const std::string path = testing::TempDir() + "/appended";
+  ASSERT_TRUE(WriteFileAtomically(path, "old").ok());
+  const auto files = [] {
+    size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(testing::TempDir())) {
+      count += entry.path().filename().string().rfind("appended", 0) == 0 ? 1 : 0;
+    }
+    return count;
+  };
+  {
+    AtomicFile given_up(path);
+    given_up.Append("new");
+    EXPECT_TRUE(given_up.status().ok());
+    EXPECT_EQ(files(), 2u);
+  }
+  EXPECT_EQ(*ReadFile(path), "old");
+  EXPECT_EQ(files(), 1u);
+  {
+    AtomicFile file(path);
+    for (const char* part : {"n", "", "ew"}) file.Append(part);
+    EXPECT_EQ(*ReadFile(path), "old");
+    EXPECT_TRUE(file.Commit().ok());
+    EXPECT_EQ(*ReadFile(path), "new");
+  }
+  EXPECT_EQ(*ReadFile(path), "new");
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST(AtomicFile, KeepsItsFirstError) {
+  const std::string missing = testing::TempDir() + "/none/file";
+  AtomicFile file(missing);
+  EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
+  file.Append("x");
+  EXPECT_EQ(file.Commit(), file.status());
+  EXPECT_THAT(std::string(file.status().message()), HasSubstr(missing));
+}
+
 }  // namespace
 }  // namespace ssd

@@ -9,15 +9,12 @@
 #include <optional>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "ssd/core/file.h"
-#include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
@@ -401,11 +398,6 @@ absl::Status ParseTextProto(absl::string_view text, absl::string_view source, Me
   if (fault.has_value()) return ToStatus(*fault, source);
   if (locations != nullptr) CollectLocations(message, tree, source, "", *locations);
   return absl::OkStatus();
-}
-
-absl::Status ReadTextProto(const std::string& path, Message& message, FieldLocations* locations) {
-  SSD_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  return ParseTextProto(text, path, message, locations);
 }
 
 absl::Status ParseFieldValue(absl::string_view value, const FieldDescriptor& field,

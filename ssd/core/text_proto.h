@@ -31,10 +31,6 @@ absl::Status ParseTextProto(absl::string_view text, absl::string_view source,
                             google::protobuf::Message& message,
                             FieldLocations* locations = nullptr);
 
-// The whole file; `source` is `path`. \error NotFound, PermissionDenied, or as ParseTextProto.
-absl::Status ReadTextProto(const std::string& path, google::protobuf::Message& message,
-                           FieldLocations* locations = nullptr);
-
 // Parses the value of one field of `message`, as it stands after "name:", and sets the field to it,
 // replacing what is there: "0.15", "[2, 3]", "{ resnet {} }", "[]" to empty a list. Strings need no
 // quotes; one value serves as a list of one.

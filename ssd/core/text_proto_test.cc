@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/core_test.pb.h"
-#include "ssd/core/file.h"
 
 namespace ssd {
 namespace {
@@ -141,17 +140,6 @@ TEST(ParseTextProto, SaysWhereEachFieldWasSet) {
   EXPECT_EQ(locations["polygon.corner[0].weight"], "f:3:17");
   EXPECT_EQ(locations["polygon.corner[1].y"], "f:4:12");
   EXPECT_EQ(locations["[ssd.core_test.Spiral.ext].turns"], "f:6:30");
-}
-
-TEST(ReadTextProto, NamesTheFile) {
-  const std::string path = ::testing::TempDir() + "/shape.textproto";
-  ASSERT_TRUE(WriteFileAtomically(path, "circle { radius: 2 }").ok());
-  Shape shape;
-  ASSERT_TRUE(ReadTextProto(path, shape).ok());
-  EXPECT_EQ(shape.circle().radius(), 2);
-  const absl::Status status = ReadTextProto(path + ".missing", shape);
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("shape.textproto.missing"));
 }
 
 TEST(ParseFieldValue, SetsScalarsStringsListsAndMessages) {

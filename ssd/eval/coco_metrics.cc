@@ -5,11 +5,11 @@
 #include <memory>
 #include <numeric>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "ssd/eval/class_by_class.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/eval/precision_recall.h"
 
@@ -91,7 +91,7 @@ class ImageMatcher {
     order_.clear();
     for (size_t g = 0; g < truths.size(); ++g) {
       const Annotation& object = truths[g].object;
-      ignored_[g] = object.crowd || Outside(object.area, kAreaRange[area]);
+      ignored_[g] = object.crowd || object.difficult || Outside(object.area, kAreaRange[area]);
       if (!ignored_[g]) order_.push_back(g);
     }
     const size_t num_counted = order_.size();
@@ -170,7 +170,7 @@ ClassMatches MatchClass(const std::vector<DetectionsByClass::Detection>& detecti
   return matches;
 }
 
-// COCOeval.accumulate and .summarize for one class, in the order of kNames.
+// In the order of kNames.
 enum Number {
   kAp,
   kAp50,
@@ -188,102 +188,6 @@ enum Number {
 };
 constexpr const char* kNames[kNumbers] = {"AP",  "AP50", "AP75",  "APs", "APm", "APl",
                                           "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"};
-using Numbers = std::array<std::optional<double>, kNumbers>;
-
-// `weights` by image; empty: all 1. `curve`, if not null, gets precision at recall at IoU 0.5.
-Numbers Average(const ClassMatches& matches, absl::Span<const int32_t> weights,
-                PrecisionRecallSweep& sweep, PrecisionRecallCurve* curve) {
-  const auto weight = [&](int32_t image) -> int64_t {
-    return weights.empty() ? 1 : weights[image];
-  };
-  std::array<int64_t, kAreas> truths = {};
-  for (const ClassMatches::TruthCount& count : matches.truths) {
-    for (int area = 0; area < kAreas; ++area) {
-      truths[area] += weight(count.image) * count.counted[area];
-    }
-  }
-  Numbers numbers;
-  for (int area = 0; area < kAreas; ++area) {
-    if (truths[area] == 0) continue;
-    double precision = 0, recall = 0, recall_1 = 0, recall_10 = 0;
-    for (int t = 0; t < kIous; ++t) {
-      const uint16_t bit = static_cast<uint16_t>(1u << t);
-      sweep.Clear();
-      int64_t found_1 = 0, found_10 = 0;
-      for (size_t i = 0; i < matches.image.size(); ++i) {
-        if (matches.right[area][i] & bit) {
-          const int64_t count = weight(matches.image[i]);
-          sweep.AddTrue(count);
-          if (matches.rank[i] < 1) found_1 += count;
-          if (matches.rank[i] < 10) found_10 += count;
-        } else if (matches.wrong[area][i] & bit) {
-          sweep.AddFalse(weight(matches.image[i]));
-        }
-      }
-      sweep.Finish(truths[area]);
-      const double ap = sweep.MeanPrecisionAtRecalls(kRecalls);
-      precision += ap / kIous;
-      recall += sweep.FinalRecall() / kIous;
-      if (area != kAll) continue;
-      recall_1 += static_cast<double>(found_1) / static_cast<double>(truths[area]) / kIous;
-      recall_10 += static_cast<double>(found_10) / static_cast<double>(truths[area]) / kIous;
-      if (t == kIou50) numbers[kAp50] = ap;
-      if (t == kIou75) numbers[kAp75] = ap;
-      if (t == kIou50 && curve != nullptr) {
-        curve->precision = sweep.PrecisionAtRecalls(kRecalls);
-        curve->recall.resize(kRecalls);
-        for (int r = 0; r < kRecalls; ++r) curve->recall[r] = r / (kRecalls - 1.0);
-      }
-    }
-    constexpr Number kPrecisionOf[kAreas] = {kAp, kApS, kApM, kApL};
-    constexpr Number kRecallOf[kAreas] = {kAr100, kArS, kArM, kArL};
-    numbers[kPrecisionOf[area]] = precision;
-    numbers[kRecallOf[area]] = recall;
-    if (area == kAll) {
-      numbers[kAr1] = recall_1;
-      numbers[kAr10] = recall_10;
-    }
-  }
-  return numbers;
-}
-
-MetricList Named(const Numbers& numbers) {
-  MetricList list;
-  for (int i = 0; i < kNumbers; ++i) list.emplace_back(kNames[i], numbers[i]);
-  return list;
-}
-
-// Over classes that have truths. Every class weighs the same, as in COCOeval.summarize, whose mean
-// over thresholds, recalls and classes at once is the mean of the classes' means.
-MetricList MeanOverClasses(const std::vector<Numbers>& classes) {
-  Numbers mean;
-  std::vector<std::optional<double>> column(classes.size());
-  for (int i = 0; i < kNumbers; ++i) {
-    for (size_t c = 0; c < classes.size(); ++c) column[c] = classes[c][i];
-    mean[i] = MeanOfExisting(column);
-  }
-  return Named(mean);
-}
-
-class CocoResampledMetrics final : public ResampledMetrics {
- public:
-  CocoResampledMetrics(std::vector<int64_t> positions, std::vector<ClassMatches> matches)
-      : positions_(std::move(positions)), matches_(std::move(matches)) {}
-
-  MetricList Compute(absl::Span<const int32_t> weights) const override {
-    const std::vector<int32_t> by_image = Gathered(weights, positions_);
-    PrecisionRecallSweep sweep;
-    std::vector<Numbers> classes;
-    for (const ClassMatches& matches : matches_) {
-      classes.push_back(Average(matches, by_image, sweep, nullptr));
-    }
-    return MeanOverClasses(classes);
-  }
-
- private:
-  std::vector<int64_t> positions_;  // among the truths, by image
-  std::vector<ClassMatches> matches_;
-};
 
 // COCO's twelve numbers: `evaluator { coco {} }`.
 //
@@ -293,54 +197,103 @@ class CocoResampledMetrics final : public ResampledMetrics {
 // right nor wrong to find, may be found many times, and its IoU is over the detection's area. The
 // best free truth wins, of equal ones the last. AP is the mean of the precision at recalls 0, 0.01,
 // ..., 1. Differs in one thing: pycocotools adds 2e-16 to the denominator of the precision.
-class CocoEvaluator final : public Evaluator {
+//
+// COCO knows no difficult objects. Here they are what COCOeval calls ignored, as objects of another
+// area are: they need not be found, and the detection that finds one is neither right nor wrong.
+class CocoMetrics {
  public:
+  using Matches = ClassMatches;
+  using Numbers = std::array<std::optional<double>, kNumbers>;
+
   static absl::StatusOr<std::unique_ptr<Evaluator>> Create(const CocoEvaluatorOptions& /*options*/,
                                                            const EvaluatorContext& context) {
-    return std::make_unique<CocoEvaluator>(context);
+    return std::make_unique<ClassByClassEvaluator<CocoMetrics>>(CocoMetrics(), context);
   }
 
-  explicit CocoEvaluator(const EvaluatorContext& context)
-      : labels_(context.labels), detections_(context) {}
-
-  void Add(int64_t image_id, std::vector<PixelDetection> detections) override {
-    detections_.Add(image_id, detections);
+  Matches Match(const std::vector<DetectionsByClass::Detection>& detections,
+                const std::vector<DetectionsByClass::Truth>& truths) const {
+    return MatchClass(detections, truths);
   }
 
-  Metrics Compute() const override {
-    std::vector<Numbers> numbers(labels_.num_classes());
-    Metrics metrics;
-    metrics.per_class.resize(labels_.num_classes());
-    ForEachInParallel(labels_.num_classes(), [&](int64_t c) {
-      ClassMetrics& of_class = metrics.per_class[c];
-      PrecisionRecallSweep sweep;
-      numbers[c] = Average(MatchesOf(c + 1), {}, sweep, &of_class.curve);
-      of_class.source_id = labels_.source_ids[c];
-      of_class.name = labels_.names[c];
-      of_class.values = Named(numbers[c]);
-    });
-    metrics.values = MeanOverClasses(numbers);
-    return metrics;
+  // COCOeval.accumulate and .summarize for one class. `curve`: at IoU 0.5.
+  Numbers Summarize(const Matches& matches, absl::Span<const int32_t> weights,
+                    PrecisionRecallSweep& sweep, PrecisionRecallCurve* curve) const {
+    const auto weight = [&](int32_t image) -> int64_t {
+      return weights.empty() ? 1 : weights[image];
+    };
+    std::array<int64_t, kAreas> truths = {};
+    for (const ClassMatches::TruthCount& count : matches.truths) {
+      for (int area = 0; area < kAreas; ++area) {
+        truths[area] += weight(count.image) * count.counted[area];
+      }
+    }
+    Numbers numbers;
+    for (int area = 0; area < kAreas; ++area) {
+      if (truths[area] == 0) continue;
+      double precision = 0, recall = 0, recall_1 = 0, recall_10 = 0;
+      for (int t = 0; t < kIous; ++t) {
+        const uint16_t bit = static_cast<uint16_t>(1u << t);
+        sweep.Clear();
+        int64_t found_1 = 0, found_10 = 0;
+        for (size_t i = 0; i < matches.image.size(); ++i) {
+          if (matches.right[area][i] & bit) {
+            const int64_t count = weight(matches.image[i]);
+            sweep.AddTrue(count);
+            if (matches.rank[i] < 1) found_1 += count;
+            if (matches.rank[i] < 10) found_10 += count;
+          } else if (matches.wrong[area][i] & bit) {
+            sweep.AddFalse(weight(matches.image[i]));
+          }
+        }
+        sweep.Finish(truths[area]);
+        const double ap = sweep.MeanPrecisionAtRecalls(kRecalls);
+        precision += ap / kIous;
+        recall += sweep.FinalRecall() / kIous;
+        if (area != kAll) continue;
+        recall_1 += static_cast<double>(found_1) / static_cast<double>(truths[area]) / kIous;
+        recall_10 += static_cast<double>(found_10) / static_cast<double>(truths[area]) / kIous;
+        if (t == kIou50) numbers[kAp50] = ap;
+        if (t == kIou75) numbers[kAp75] = ap;
+        if (t == kIou50 && curve != nullptr) {
+          curve->precision = sweep.PrecisionAtRecalls(kRecalls);
+          curve->recall.resize(kRecalls);
+          for (int r = 0; r < kRecalls; ++r) curve->recall[r] = r / (kRecalls - 1.0);
+        }
+      }
+      constexpr Number kPrecisionOf[kAreas] = {kAp, kApS, kApM, kApL};
+      constexpr Number kRecallOf[kAreas] = {kAr100, kArS, kArM, kArL};
+      numbers[kPrecisionOf[area]] = precision;
+      numbers[kRecallOf[area]] = recall;
+      if (area == kAll) {
+        numbers[kAr1] = recall_1;
+        numbers[kAr10] = recall_10;
+      }
+    }
+    return numbers;
   }
 
-  std::unique_ptr<ResampledMetrics> Resampled() const override {
-    std::vector<ClassMatches> matches(labels_.num_classes());
-    ForEachInParallel(labels_.num_classes(), [&](int64_t c) { matches[c] = MatchesOf(c + 1); });
-    return std::make_unique<CocoResampledMetrics>(detections_.positions(), std::move(matches));
+  MetricList Named(const Numbers& numbers) const {
+    MetricList list;
+    for (int i = 0; i < kNumbers; ++i) list.emplace_back(kNames[i], numbers[i]);
+    return list;
   }
 
-  void Reset() override { detections_.Reset(); }
-
- private:
-  ClassMatches MatchesOf(int64_t label) const {
-    return MatchClass(detections_.DetectionsOf(label), detections_.TruthsOf(label));
+  // Over classes that have truths. Every class weighs the same, as in COCOeval.summarize, whose
+  // mean over thresholds, recalls and classes at once is the mean of the classes' means.
+  MetricList MeanOverClasses(const std::vector<Numbers>& classes) const {
+    Numbers mean;
+    std::vector<std::optional<double>> column(classes.size());
+    for (int i = 0; i < kNumbers; ++i) {
+      for (size_t c = 0; c < classes.size(); ++c) column[c] = classes[c][i];
+      mean[i] = MeanOfExisting(column);
+    }
+    return Named(mean);
   }
 
-  LabelMap labels_;
-  DetectionsByClass detections_;
+  double CurveIou() const { return 0.5; }
 };
 
-SSD_REGISTER_EVALUATOR(CocoEvaluatorOptions, CocoEvaluator);
+SSD_REGISTER_EVALUATOR(CocoEvaluatorOptions, CocoMetrics);
 
 }  // namespace
 }  // namespace ssd

@@ -121,7 +121,10 @@ void ExpectNumber(const std::optional<double>& value, double golden, const std::
 class GoldenTest : public testing::TestWithParam<int> {};
 
 TEST_P(GoldenTest, CocoEqualsPycocotools) {
-  const Golden golden = ReadGolden(GetParam());
+  Golden golden = ReadGolden(GetParam());
+  for (Annotations& image : golden.context.truths) {
+    for (Annotation& object : image.objects) object.difficult = false;  // it knows none
+  }
   const Metrics metrics = Judge(Coco(), golden.context, golden.detections);
   const auto& expected = golden.document["coco"];
   ASSERT_EQ(metrics.values.size(), 12u);
@@ -390,6 +393,46 @@ TEST(CocoMetrics, CrowdsTakeAnyNumberOfDetectionsByTheirOwnArea) {
                                    {{40, 0, 50, 10}, 0.7, 1},
                                    {{200, 200, 240, 240}, 0.6, 1}}}});
   EXPECT_NEAR(*Value(metrics.values, "AP"), 1, 1e-12);
+}
+
+TEST(CocoMetrics, DifficultTruthsAreNeitherRightNorWrong) {
+  EvaluatorContext context = OneTruth(50, false);
+  context.truths[0].objects.push_back(context.truths[0].objects[0]);
+  Annotation& difficult = context.truths[0].objects[1];
+  difficult.box = {100, 100, 150, 150};
+  difficult.difficult = true;
+  const PixelDetection of_single = {{0, 0, 50, 50}, 0.7, 1};
+  const PixelDetection of_difficult = {{100, 100, 150, 150}, 0.9, 1};
+  const PixelDetection inside_difficult = {{100, 100, 110, 110}, 0.9, 1};
+  const auto ap = [&context](const std::vector<PixelDetection>& detections) {
+    return Value(Judge(Coco(), context, {{0, detections}}).values, "AP");
+  };
+  EXPECT_NEAR(*ap({of_single}), 1, 1e-12);
+  EXPECT_NEAR(*ap({of_difficult, of_single}), 1, 1e-12);
+  // It is found once, and unlike a crowd by the IoU.
+  EXPECT_NEAR(*ap({of_difficult, of_difficult, of_single}), 0.5, 1e-12);
+  EXPECT_NEAR(*ap({inside_difficult, of_single}), 0.5, 1e-12);
+  // One that is not difficult is missed: precision 1 up to a recall of one half, 51 of 101 recalls.
+  difficult.difficult = false;
+  EXPECT_NEAR(*ap({of_single}), 51.0 / 101, 1e-12);
+  // Where all are difficult there is nothing to find.
+  for (Annotation& object : context.truths[0].objects) object.difficult = true;
+  EXPECT_EQ(ap({of_single}), std::nullopt);
+}
+
+// As pycocotools ignores truths of areas outside the range, which the goldens have.
+TEST(CocoMetrics, DifficultTruthsAreIgnoredAsThoseOfAnotherArea) {
+  for (uint64_t seed = 11; seed < 16; ++seed) {
+    Scenes scenes = RandomScenes(seed, 40, 3, /*ties=*/seed % 2 == 0);
+    const Metrics difficult = Judge(Coco(), scenes.context, scenes.detections);
+    for (Annotations& image : scenes.context.truths) {
+      for (Annotation& object : image.objects) {
+        if (object.difficult) object.area = -1;
+        object.difficult = false;
+      }
+    }
+    ExpectSame(Judge(Coco(), scenes.context, scenes.detections).values, difficult.values, 0);
+  }
 }
 
 TEST(CocoMetrics, CountsOnlyAHundredDetectionsOfAClassInAnImage) {

@@ -30,6 +30,17 @@ void WriteList(const MetricList& list, Writer& writer) {
 
 }  // namespace
 
+MetricsFacts FactsOf(int64_t images, const std::vector<ImageDetections>& detections) {
+  MetricsFacts facts;
+  facts.images = images;
+  int64_t found = 0;
+  for (const ImageDetections& image : detections) {
+    found += static_cast<int64_t>(image.detections.size());
+  }
+  facts.detections = found;
+  return facts;
+}
+
 std::string MetricsJson(const Metrics& metrics, const MetricsFacts& facts) {
   rapidjson::StringBuffer buffer;
   Writer writer(buffer);

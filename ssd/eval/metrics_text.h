@@ -19,6 +19,9 @@ struct MetricsFacts {
   std::vector<ConfidenceInterval> intervals;
 };
 
+// How many images were judged and what was found in them; neither seconds nor intervals.
+MetricsFacts FactsOf(int64_t images, const std::vector<ImageDetections>& detections);
+
 // One JSON document, as `evaluate --json` prints it:
 //   {"metrics": {"AP": 0.25, ...}, "per_class": [{"id": 18, "name": "dog", "AP": 0.31, ...}],
 //    "images": 50, "detections": 1234, "seconds": 2.1}

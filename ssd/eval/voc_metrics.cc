@@ -2,13 +2,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "ssd/eval/class_by_class.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/eval/precision_recall.h"
 
@@ -27,11 +27,6 @@ struct ClassMatches {
   std::vector<int32_t> truths;  // the image of each that is to be found
 };
 
-struct ClassNumbers {
-  std::optional<double> area;
-  std::optional<double> eleven_point;
-};
-
 // IoU of boxes whose sides are `extra` pixels longer than their corners say.
 double VocIou(const PixelBox& a, const PixelBox& b, double extra) {
   const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0) + extra;
@@ -44,61 +39,6 @@ double VocIou(const PixelBox& a, const PixelBox& b, double extra) {
 
 bool ToBeFound(const Annotation& object) { return !object.difficult && !object.crowd; }
 
-// `weights` by image; empty: all 1. `curve` may be null.
-ClassNumbers Average(const ClassMatches& matches, absl::Span<const int32_t> weights,
-                     PrecisionRecallSweep& sweep, PrecisionRecallCurve* curve) {
-  const auto weight = [&](int32_t image) -> int64_t {
-    return weights.empty() ? 1 : weights[image];
-  };
-  int64_t truths = 0;
-  for (const int32_t image : matches.truths) truths += weight(image);
-  if (truths == 0) return {};
-  sweep.Clear();
-  for (const ClassMatches::Detection& detection : matches.detections) {
-    if (detection.right) {
-      sweep.AddTrue(weight(detection.image));
-    } else {
-      sweep.AddFalse(weight(detection.image));
-    }
-  }
-  sweep.Finish(truths);
-  if (curve != nullptr) {
-    curve->precision = sweep.PrecisionAtRecalls(kCurvePoints);
-    curve->recall.resize(kCurvePoints);
-    for (int r = 0; r < kCurvePoints; ++r) curve->recall[r] = r / (kCurvePoints - 1.0);
-  }
-  return {sweep.Area(), sweep.MeanPrecisionAtRecalls(11)};
-}
-
-MetricList MeanOverClasses(const std::vector<ClassNumbers>& classes) {
-  std::vector<std::optional<double>> area, eleven_point;
-  for (const ClassNumbers& numbers : classes) {
-    area.push_back(numbers.area);
-    eleven_point.push_back(numbers.eleven_point);
-  }
-  return {{"mAP", MeanOfExisting(area)}, {"mAP_11point", MeanOfExisting(eleven_point)}};
-}
-
-class VocResampledMetrics final : public ResampledMetrics {
- public:
-  VocResampledMetrics(std::vector<int64_t> positions, std::vector<ClassMatches> matches)
-      : positions_(std::move(positions)), matches_(std::move(matches)) {}
-
-  MetricList Compute(absl::Span<const int32_t> weights) const override {
-    const std::vector<int32_t> by_image = Gathered(weights, positions_);
-    PrecisionRecallSweep sweep;
-    std::vector<ClassNumbers> classes;
-    for (const ClassMatches& matches : matches_) {
-      classes.push_back(Average(matches, by_image, sweep, nullptr));
-    }
-    return MeanOverClasses(classes);
-  }
-
- private:
-  std::vector<int64_t> positions_;  // among the truths, by image
-  std::vector<ClassMatches> matches_;
-};
-
 // Pascal VOC's mean average precision: `evaluator { voc { iou: 0.5 } }`.
 //
 // As VOC's development kit: each detection, best score first, belongs to the truth of its class
@@ -107,57 +47,29 @@ class VocResampledMetrics final : public ResampledMetrics {
 // is the area below the curve (VOC 2010 on), mAP_11point the mean precision at recalls 0, 0.1, ...,
 // 1 (VOC 2007). Of detections with equal scores that of the lower image id comes first, then the
 // earlier.
-class VocEvaluator final : public Evaluator {
+class VocMetrics {
  public:
+  using Matches = ClassMatches;
+  struct Numbers {
+    std::optional<double> area;
+    std::optional<double> eleven_point;
+  };
+
   static absl::StatusOr<std::unique_ptr<Evaluator>> Create(const VocEvaluatorOptions& options,
                                                            const EvaluatorContext& context) {
     if (!(options.iou() > 0 && options.iou() <= 1)) {
       return absl::InvalidArgumentError(
           absl::StrCat("evaluator.voc.iou: ", options.iou(), " must be in (0, 1]"));
     }
-    return std::make_unique<VocEvaluator>(options, context);
+    return std::make_unique<ClassByClassEvaluator<VocMetrics>>(VocMetrics(options), context);
   }
 
-  VocEvaluator(const VocEvaluatorOptions& options, const EvaluatorContext& context)
-      : labels_(context.labels),
-        detections_(context),
-        iou_(options.iou()),
-        extra_(options.inclusive_pixels() ? 1 : 0) {}
+  explicit VocMetrics(const VocEvaluatorOptions& options)
+      : iou_(options.iou()), extra_(options.inclusive_pixels() ? 1 : 0) {}
 
-  void Add(int64_t image_id, std::vector<PixelDetection> detections) override {
-    detections_.Add(image_id, detections);
-  }
-
-  Metrics Compute() const override {
-    std::vector<ClassNumbers> numbers(labels_.num_classes());
-    Metrics metrics;
-    metrics.per_class.resize(labels_.num_classes());
-    ForEachInParallel(labels_.num_classes(), [&](int64_t c) {
-      ClassMetrics& of_class = metrics.per_class[c];
-      PrecisionRecallSweep sweep;
-      numbers[c] = Average(MatchesOf(c + 1), {}, sweep, &of_class.curve);
-      of_class.curve.iou = iou_;
-      of_class.source_id = labels_.source_ids[c];
-      of_class.name = labels_.names[c];
-      of_class.values = {{"AP", numbers[c].area}, {"AP_11point", numbers[c].eleven_point}};
-    });
-    metrics.values = MeanOverClasses(numbers);
-    return metrics;
-  }
-
-  std::unique_ptr<ResampledMetrics> Resampled() const override {
-    std::vector<ClassMatches> matches(labels_.num_classes());
-    ForEachInParallel(labels_.num_classes(), [&](int64_t c) { matches[c] = MatchesOf(c + 1); });
-    return std::make_unique<VocResampledMetrics>(detections_.positions(), std::move(matches));
-  }
-
-  void Reset() override { detections_.Reset(); }
-
- private:
-  ClassMatches MatchesOf(int64_t label) const {
-    const std::vector<DetectionsByClass::Truth>& truths = detections_.TruthsOf(label);
-    const std::vector<DetectionsByClass::Detection> detections = detections_.DetectionsOf(label);
-    ClassMatches matches;
+  Matches Match(const std::vector<DetectionsByClass::Detection>& detections,
+                const std::vector<DetectionsByClass::Truth>& truths) const {
+    Matches matches;
     for (const DetectionsByClass::Truth& truth : truths) {
       if (ToBeFound(truth.object)) matches.truths.push_back(truth.image);
     }
@@ -187,13 +99,52 @@ class VocEvaluator final : public Evaluator {
     return matches;
   }
 
-  LabelMap labels_;
-  DetectionsByClass detections_;
+  Numbers Summarize(const Matches& matches, absl::Span<const int32_t> weights,
+                    PrecisionRecallSweep& sweep, PrecisionRecallCurve* curve) const {
+    const auto weight = [&](int32_t image) -> int64_t {
+      return weights.empty() ? 1 : weights[image];
+    };
+    int64_t truths = 0;
+    for (const int32_t image : matches.truths) truths += weight(image);
+    if (truths == 0) return {};
+    sweep.Clear();
+    for (const ClassMatches::Detection& detection : matches.detections) {
+      if (detection.right) {
+        sweep.AddTrue(weight(detection.image));
+      } else {
+        sweep.AddFalse(weight(detection.image));
+      }
+    }
+    sweep.Finish(truths);
+    if (curve != nullptr) {
+      curve->precision = sweep.PrecisionAtRecalls(kCurvePoints);
+      curve->recall.resize(kCurvePoints);
+      for (int r = 0; r < kCurvePoints; ++r) curve->recall[r] = r / (kCurvePoints - 1.0);
+    }
+    return {sweep.Area(), sweep.MeanPrecisionAtRecalls(11)};
+  }
+
+  MetricList Named(const Numbers& numbers) const {
+    return {{"AP", numbers.area}, {"AP_11point", numbers.eleven_point}};
+  }
+
+  MetricList MeanOverClasses(const std::vector<Numbers>& classes) const {
+    std::vector<std::optional<double>> area, eleven_point;
+    for (const Numbers& numbers : classes) {
+      area.push_back(numbers.area);
+      eleven_point.push_back(numbers.eleven_point);
+    }
+    return {{"mAP", MeanOfExisting(area)}, {"mAP_11point", MeanOfExisting(eleven_point)}};
+  }
+
+  double CurveIou() const { return iou_; }
+
+ private:
   double iou_;
   double extra_;  // pixels
 };
 
-SSD_REGISTER_EVALUATOR(VocEvaluatorOptions, VocEvaluator);
+SSD_REGISTER_EVALUATOR(VocEvaluatorOptions, VocMetrics);
 
 }  // namespace
 }  // namespace ssd

@@ -12,6 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/eval/evaluator.h"
+#include "ssd/model/detections_in_pixels.h"
 #include "ssd/model/model_file.h"
 #include "ssd/model/ssd_detector.h"
 
@@ -107,31 +109,18 @@ absl::StatusOr<std::vector<std::vector<Detection>>> Detector::DetectBatch(
     }
   }
 
-  const Detections found = network_->Detect(network_->Forward(batch.to(device_)));
-  const Tensor boxes = found.boxes.to(at::kCPU).contiguous();
-  const Tensor scores = found.scores.to(at::kCPU).contiguous();
-  const Tensor labels = found.labels.to(at::kCPU).contiguous();
-  const Tensor counts = found.counts.to(at::kCPU).contiguous();
-  const auto box_of = boxes.accessor<float, 3>();
-  const auto score_of = scores.accessor<float, 2>();
-  const auto label_of = labels.accessor<int64_t, 2>();
-  const auto count_of = counts.accessor<int64_t, 1>();
+  std::vector<int64_t> places;
+  std::vector<Geometry> geometry;
   for (int64_t i = 0; i < batch_size; ++i) {
-    const ImageSize size = {images[i].rows, images[i].cols};
-    const Geometry geometry = Geometry::Identity(size).Resized(input);
-    const double height = static_cast<double>(input.height);
-    const double width = static_cast<double>(input.width);
-    for (int64_t k = 0; k < count_of[i]; ++k) {
-      const PixelBox in_view = {box_of[i][k][0] * width, box_of[i][k][1] * height,
-                                box_of[i][k][2] * width, box_of[i][k][3] * height};
-      Detection detection;
-      detection.box = Clip(geometry.ToOriginal(in_view), size);
-      // Where the post-processor does not clip, a box may lie outside altogether.
-      if (detection.box.width() <= 0 || detection.box.height() <= 0) continue;
-      detection.label = label_of[i][k];
-      detection.class_name = labels_.names[static_cast<size_t>(detection.label - 1)];
-      detection.score = score_of[i][k];
-      results[static_cast<size_t>(i)].push_back(std::move(detection));
+    places.push_back(i);
+    geometry.push_back(Geometry::Identity({images[i].rows, images[i].cols}).Resized(input));
+  }
+  const Detections found = network_->Detect(network_->Forward(batch.to(device_)));
+  for (const ImageDetections& image : DetectionsInPixels(found, places, geometry)) {
+    for (const PixelDetection& detection : image.detections) {
+      const std::string& name = labels_.names[static_cast<size_t>(detection.label - 1)];
+      results[static_cast<size_t>(image.image_id)].push_back(
+          {detection.box, detection.label, name, detection.score});
     }
   }
   return results;

@@ -88,6 +88,9 @@ absl::StatusOr<SavedModel> LoadModel(const std::string& path) {
   SavedLabels saved_labels;
   SSD_RETURN_IF_ERROR(ReadProto(reader, kLabelsText, saved_labels));
   SavedModel model;
+  if (reader.HasText(kExperimentText)) {
+    SSD_ASSIGN_OR_RETURN(model.experiment, reader.ReadText(kExperimentText));
+  }
   for (const SavedLabels::Class& saved : saved_labels.classes()) {
     model.labels.names.push_back(saved.name());
     model.labels.source_ids.push_back(saved.source_id());

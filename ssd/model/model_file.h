@@ -16,7 +16,7 @@
 // Model files (best.pt): a tensor archive with all that is needed to detect. It holds the texts
 //   model       the resolved ModelConfig, normalisation included
 //   labels      SavedLabels
-//   experiment  the resolved experiment the model comes from; for people, not read back
+//   experiment  the resolved experiment the model comes from; may be empty
 // and every parameter and buffer of the detector as tensor "model.NAME"; the boxes of
 // anchor_generator.from_file as tensor "anchors", so that the file they came from may go. No
 // optimizer state: that is the checkpoint's (ssd/train).
@@ -25,6 +25,7 @@ namespace ssd {
 struct SavedModel {
   std::shared_ptr<SsdDetector> detector;  // on the CPU, in evaluation mode
   LabelMap labels;
+  std::string experiment;  // as given to SaveModel
 };
 
 // Writes the file whole or not at all. \error as TensorArchiveWriter::Write. Precondition: as many

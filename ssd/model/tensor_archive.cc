@@ -4,8 +4,6 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
-#include <fcntl.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -61,57 +59,6 @@ at::ScalarType ToScalarType(DataType data_type) {
   }
   return at::ScalarType::Undefined;
 }
-
-// A file that appears under its name when it is complete.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& path)
-      : path_(path), temporary_(absl::StrCat(path, ".", getpid(), ".tmp")) {
-    file_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file_ < 0) error_ = errno;
-  }
-  ~TemporaryFile() {
-    if (file_ < 0) return;
-    close(file_);
-    unlink(temporary_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  // After an error does nothing: the error is told by status() and Commit().
-  void Append(const char* data, size_t size) {
-    while (error_ == 0 && size > 0) {
-      const ssize_t written = write(file_, data, size);
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) {
-        error_ = errno;
-        return;
-      }
-      data += written;
-      size -= static_cast<size_t>(written);
-    }
-  }
-
-  absl::Status status() const {
-    return error_ == 0 ? absl::OkStatus() : FileError(error_, "cannot write", path_);
-  }
-
-  absl::Status Commit() {
-    SSD_RETURN_IF_ERROR(status());
-    // rename() makes the file visible at once, but its bytes may still be in memory.
-    if (fsync(file_) != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
-      return FileError(errno, "cannot write", path_);
-    }
-    close(std::exchange(file_, -1));
-    return absl::OkStatus();
-  }
-
- private:
-  const std::string path_;
-  const std::string temporary_;
-  int file_ = -1;
-  int error_ = 0;
-};
 
 // Calls `read`, and turns what LibTorch throws on a bad container into a status.
 template <typename Function>
@@ -170,13 +117,13 @@ void TensorArchiveWriter::AddText(absl::string_view name, absl::string_view text
 }
 
 absl::Status TensorArchiveWriter::Write(const std::string& path) const {
-  TemporaryFile file(path);
+  AtomicFile file(path);
   SSD_RETURN_IF_ERROR(file.status());
   {
     // The writer is told that all went well even when it did not: it would throw, in its destructor
     // too. file remembers the error.
     caffe2::serialize::PyTorchStreamWriter zip([&file](const void* data, size_t size) {
-      file.Append(static_cast<const char*>(data), size);
+      file.Append(absl::string_view(static_cast<const char*>(data), size));
       return size;
     });
     TensorArchiveIndex index;

@@ -30,9 +30,7 @@ class TensorArchiveWriter {
   // Precondition: the name is new among the texts, not empty, and fit for a path.
   void AddText(absl::string_view name, absl::string_view text);
 
-  // Replaces the file whole or not at all: written beside it, flushed to the disk, then renamed.
-  // \error naming the file: ResourceExhausted when the disk is full, NotFound when its folder does
-  // not exist, PermissionDenied, Internal. The old file is intact after an error.
+  // Replaces the file whole or not at all, through an AtomicFile. \error as AtomicFile::status().
   absl::Status Write(const std::string& path) const;
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "absl/strings/ascii.h"
@@ -23,25 +24,60 @@ double ScaleOf(const cv::Mat& image) {
   return std::max(1.0, std::min(image.cols, image.rows) / 400.0);
 }
 
-std::string AsciiName(const LabelMap& labels, int64_t label) {
-  CHECK(label >= 1 && label <= labels.num_classes()) << "label " << label;
-  const std::string& name = labels.names[label - 1];
-  const bool ascii = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isprint(static_cast<unsigned char>(c));
-  });
-  return ascii ? name : absl::StrCat("#", label);
-}
+// A coordinate, or one as far outside the picture that nothing of a line there shows: fixed point
+// would overflow.
+double NearPicture(double value, int size) { return std::clamp(value, -100.0, size + 100.0); }
 
-void DrawBox(const PixelBox& box, const cv::Scalar& color, int thickness, cv::Mat& image) {
-  // A pixel's centre is at half its coordinates, but at whole ones for OpenCV. Far outside, fixed
-  // point would overflow.
+void DrawSolid(const PixelBox& box, const cv::Scalar& color, int thickness, cv::Mat& image) {
+  // A pixel's centre is at half its coordinates, but at whole ones for OpenCV.
   const auto fixed = [](double value, int size) {
-    const double inside = std::clamp(value, -100.0, size + 100.0);
-    return static_cast<int>(std::lround((inside - 0.5) * (1 << kShift)));
+    return static_cast<int>(std::lround((NearPicture(value, size) - 0.5) * (1 << kShift)));
   };
   cv::rectangle(image, cv::Point(fixed(box.x0, image.cols), fixed(box.y0, image.rows)),
                 cv::Point(fixed(box.x1, image.cols), fixed(box.y1, image.rows)), color, thickness,
                 cv::LINE_AA, kShift);
+}
+
+// Lengths of line and gap in turn, in widths of the line.
+const std::vector<int>& PatternOf(LineStyle style) {
+  static const auto* const dashed = new std::vector<int>{8, 5};
+  static const auto* const dotted = new std::vector<int>{1, 2};
+  static const auto* const dash_dotted = new std::vector<int>{6, 3, 1, 3};
+  CHECK(style != LineStyle::kSolid);
+  if (style == LineStyle::kDashed) return *dashed;
+  return style == LineStyle::kDotted ? *dotted : *dash_dotted;
+}
+
+// Four lines of whole pixels, the pattern of each beginning at its left or upper end.
+void DrawInterrupted(const PixelBox& box, LineStyle style, const cv::Scalar& color, int thickness,
+                     cv::Mat& image) {
+  const auto first_pixel = [thickness](double value, int size) {
+    return static_cast<int>(std::lround(NearPicture(value, size) - 0.5 * thickness));
+  };
+  const int left = first_pixel(box.x0, image.cols), right = first_pixel(box.x1, image.cols);
+  const int top = first_pixel(box.y0, image.rows), bottom = first_pixel(box.y1, image.rows);
+  const cv::Rect whole(0, 0, image.cols, image.rows);
+  const auto fill = [&](const cv::Rect& rect) {
+    const cv::Rect visible = rect & whole;
+    if (!visible.empty()) image(visible).setTo(color);
+  };
+  const std::vector<int>& pattern = PatternOf(style);
+  const auto for_each_dash = [&](int begin, int end, const auto& draw) {
+    size_t part = 0;
+    for (int at = begin; at < end; ++part) {
+      const int next = std::min(end, at + pattern[part % pattern.size()] * thickness);
+      if (part % 2 == 0) draw(at, next - at);
+      at = next;
+    }
+  };
+  for_each_dash(left, right + thickness, [&](int at, int length) {
+    fill(cv::Rect(at, top, length, thickness));
+    fill(cv::Rect(at, bottom, length, thickness));
+  });
+  for_each_dash(top, bottom + thickness, [&](int at, int length) {
+    fill(cv::Rect(left, at, thickness, length));
+    fill(cv::Rect(right, at, thickness, length));
+  });
 }
 
 // A tab with text on the upper edge of `box`, inside the image where there is no room above.
@@ -73,42 +109,65 @@ void CheckImage(const cv::Mat& image) {
 
 }  // namespace
 
-void DrawTruths(const std::vector<Annotation>& truths, const LabelMap& labels, cv::Mat& image) {
+void DrawBoxes(const std::vector<OutlinedBox>& boxes, cv::Mat& image) {
   CheckImage(image);
-  for (const Annotation& truth : truths) {
-    DrawBox(truth.box, Bgr(ClassColor(truth.label)), LineThickness(image), image);
+  for (const OutlinedBox& outlined : boxes) {
+    const int thickness = outlined.thin ? 1 : LineThickness(image);
+    if (outlined.style == LineStyle::kSolid) {
+      DrawSolid(outlined.box, Bgr(outlined.color), thickness, image);
+    } else {
+      DrawInterrupted(outlined.box, outlined.style, Bgr(outlined.color), thickness, image);
+    }
   }
-  for (const Annotation& truth : truths) {
-    DrawTab(truth.box,
-            absl::StrCat(AsciiName(labels, truth.label), truth.difficult ? " (difficult)" : "",
-                         truth.crowd ? " (crowd)" : ""),
-            ClassColor(truth.label), image);
+  for (const OutlinedBox& outlined : boxes) {
+    if (!outlined.text.empty()) DrawTab(outlined.box, outlined.text, outlined.color, image);
   }
+}
+
+std::string LetterableName(const LabelMap& labels, int64_t label) {
+  CHECK(label >= 1 && label <= labels.num_classes()) << "label " << label;
+  const std::string& name = labels.names[label - 1];
+  const bool ascii = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isprint(static_cast<unsigned char>(c));
+  });
+  return ascii ? name : absl::StrCat("#", label);
+}
+
+void DrawTruths(const std::vector<Annotation>& truths, const LabelMap& labels, cv::Mat& image) {
+  std::vector<OutlinedBox> boxes;
+  for (const Annotation& truth : truths) {
+    boxes.push_back(
+        {truth.box, ClassColor(truth.label), LineStyle::kSolid,
+         absl::StrCat(LetterableName(labels, truth.label), truth.difficult ? " (difficult)" : "",
+                      truth.crowd ? " (crowd)" : "")});
+  }
+  DrawBoxes(boxes, image);
 }
 
 void DrawDetections(const std::vector<PixelDetection>& detections, const LabelMap& labels,
                     double minimum_score, cv::Mat& image) {
-  CheckImage(image);
   std::vector<PixelDetection> shown;
   for (const PixelDetection& detection : detections) {
     if (detection.score >= minimum_score) shown.push_back(detection);
   }
   std::stable_sort(shown.begin(), shown.end(),
                    [](const auto& a, const auto& b) { return a.score < b.score; });
+  std::vector<OutlinedBox> boxes;
   for (const PixelDetection& detection : shown) {
-    DrawBox(detection.box, Bgr(ClassColor(detection.label)), LineThickness(image), image);
+    boxes.push_back(
+        {detection.box, ClassColor(detection.label), LineStyle::kSolid,
+         absl::StrFormat("%s %.2f", LetterableName(labels, detection.label), detection.score)});
   }
-  for (const PixelDetection& detection : shown) {
-    DrawTab(detection.box,
-            absl::StrFormat("%s %.2f", AsciiName(labels, detection.label), detection.score),
-            ClassColor(detection.label), image);
-  }
+  DrawBoxes(boxes, image);
 }
 
 void DrawAnchors(const std::vector<PixelBox>& anchors, int64_t label, cv::Mat& image) {
-  CheckImage(image);
-  const cv::Scalar color = label == 0 ? cv::Scalar(255, 255, 255) : Bgr(ClassColor(label));
-  for (const PixelBox& anchor : anchors) DrawBox(anchor, color, 1, image);
+  const Rgb color = label == 0 ? Rgb{255, 255, 255} : ClassColor(label);
+  std::vector<OutlinedBox> boxes;
+  for (const PixelBox& anchor : anchors) {
+    boxes.push_back({anchor, color, LineStyle::kSolid, "", /*thin=*/true});
+  }
+  DrawBoxes(boxes, image);
 }
 
 }  // namespace ssd

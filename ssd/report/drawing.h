@@ -7,6 +7,7 @@
 
 #include "ssd/core/annotations.h"
 #include "ssd/eval/evaluator.h"
+#include "ssd/report/class_colors.h"
 
 namespace ssd {
 
@@ -15,6 +16,24 @@ namespace ssd {
 //
 // OpenCV can only letter ASCII: a class whose name has other letters is shown as "#<label>". (The
 // HTML report letters names itself, in any script.)
+
+// How an outline is drawn, so that boxes can be told apart without color.
+enum class LineStyle { kSolid, kDashed, kDotted, kDashDotted };
+
+// A box with an outline of its own.
+struct OutlinedBox {
+  PixelBox box;
+  Rgb color = {255, 255, 255};
+  LineStyle style = LineStyle::kSolid;
+  std::string text;   // on a tab at the box, printable ASCII; empty: no tab
+  bool thin = false;  // one pixel wide
+};
+
+// The outlines in the order given, later ones on top, then the tabs likewise.
+void DrawBoxes(const std::vector<OutlinedBox>& boxes, cv::Mat& image);
+
+// The name of class `label`, or "#<label>" where OpenCV cannot letter it.
+std::string LetterableName(const LabelMap& labels, int64_t label);
 
 // Truths with class names; difficult ones and crowds are marked as such.
 void DrawTruths(const std::vector<Annotation>& truths, const LabelMap& labels, cv::Mat& image);

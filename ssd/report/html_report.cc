@@ -13,6 +13,7 @@
 #include "ssd/eval/metrics_text.h"
 #include "ssd/report/class_colors.h"
 #include "ssd/report/html_page.h"
+#include "ssd/report/judged_boxes.h"
 
 namespace ssd {
 namespace {
@@ -47,13 +48,6 @@ const char* Meaning(const std::string& metric) {
 std::string Name(const LabelMap& labels, int64_t label) {
   return label >= 1 && label <= labels.num_classes() ? labels.names[label - 1]
                                                      : absl::StrCat("#", label);
-}
-
-double Iou(const PixelBox& a, const PixelBox& b) {
-  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  if (width <= 0 || height <= 0) return 0;
-  return width * height / (a.area() + b.area() - width * height);
 }
 
 std::string Plural(size_t count, const std::string& noun) {
@@ -343,30 +337,13 @@ class Report {
 
   void DetectionCard(size_t index) {
     const ReportPicture& picture = content_.pictures[index];
-    std::vector<PixelDetection> detections;
-    for (const PixelDetection& detection : picture.detections) {
-      if (detection.score >= content_.shown_score) detections.push_back(detection);
-    }
-    std::stable_sort(detections.begin(), detections.end(),
-                     [](const auto& a, const auto& b) { return a.score > b.score; });
-    std::vector<bool> found(picture.truths.size(), false);
+    const JudgedImage judged =
+        JudgeDetections(picture.detections, picture.truths, content_.shown_score, least_iou_);
     std::vector<DrawnBox> boxes;
     size_t wrong = 0;
-    for (const PixelDetection& detection : detections) {
-      double best = least_iou_;
-      int64_t match = -1;
-      bool excused = false;  // lies on a truth that is neither right nor wrong to find
-      for (size_t g = 0; g < picture.truths.size(); ++g) {
-        const Annotation& truth = picture.truths[g];
-        const double iou = Iou(detection.box, truth.box);
-        if (truth.label != detection.label || iou < least_iou_) continue;
-        excused = excused || truth.difficult || truth.crowd;
-        if (found[g] || iou < best) continue;
-        best = iou;
-        match = static_cast<int64_t>(g);
-      }
-      if (match >= 0) found[match] = true;
-      const bool is_wrong = match < 0 && !excused;
+    for (const JudgedDetection& found : judged.detections) {
+      const PixelDetection& detection = found.detection;
+      const bool is_wrong = found.verdict == DetectionVerdict::kFalse;
       if (is_wrong) ++wrong;
       boxes.push_back(
           {detection.box, detection.label,
@@ -380,12 +357,12 @@ class Report {
     for (size_t g = 0; g < picture.truths.size(); ++g) {
       const Annotation& truth = picture.truths[g];
       const bool counts = !truth.difficult && !truth.crowd;
-      if (counts && !found[g]) ++missed;
+      if (counts && !judged.found[g]) ++missed;
       truths.push_back(
           {truth.box, truth.label,
            absl::StrCat(Name(content_.labels, truth.label), truth.difficult ? " (difficult)" : "",
                         truth.crowd ? " (crowd)" : ""),
-           counts && !found[g]});
+           counts && !judged.found[g]});
     }
     absl::StrAppend(&body_, "<figure class=\"card\">\n<div class=\"pair\">\n",
                     Panel(index, absl::StrCat("Truth: ", Plural(truths.size(), "object")),

@@ -24,6 +24,13 @@ const ChartSeries* FindIn(const std::vector<ChartSeries>& series, const std::str
   return nullptr;
 }
 
+// nullopt if there is none.
+std::optional<double> MeanOf(const ChartSeries* series) {
+  if (series == nullptr || series->y.empty()) return std::nullopt;
+  return std::accumulate(series->y.begin(), series->y.end(), 0.0) /
+         static_cast<double>(series->y.size());
+}
+
 // Series by name, as they come.
 class SeriesCollector {
  public:
@@ -129,6 +136,10 @@ TimingSummary SummarizeTiming(const MetricsHistory& history) {
     summary.evaluations = static_cast<int64_t>(seconds->y.size());
     summary.evaluation_seconds = std::accumulate(seconds->y.begin(), seconds->y.end(), 0.0);
   }
+  summary.decode_seconds = MeanOf(FindIn(history.timing, "train.decode_seconds"));
+  summary.transform_seconds = MeanOf(FindIn(history.timing, "train.transform_seconds"));
+  summary.queue_depth = MeanOf(FindIn(history.timing, "train.queue_depth"));
+  summary.cache_hit_rate = MeanOf(FindIn(history.timing, "train.cache_hit_rate"));
   const ChartSeries* rate = FindIn(history.timing, "train.images_per_second");
   const ChartSeries* wait = FindIn(history.timing, "train.data_wait_share");
   if (rate == nullptr) return summary;

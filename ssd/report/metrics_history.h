@@ -38,6 +38,11 @@ std::vector<Chart> TrainingCharts(const MetricsHistory& history,
 struct TimingSummary {
   std::optional<double> images_per_second;  // in training, evaluations left out
   std::optional<double> data_wait_share;    // of the time of training; [0, 1]
+  // As StepRecord has them; means over logging steps.
+  std::optional<double> decode_seconds;
+  std::optional<double> transform_seconds;
+  std::optional<double> queue_depth;
+  std::optional<double> cache_hit_rate;
   int64_t evaluations = 0;
   double evaluation_seconds = 0;  // of all of them
 };

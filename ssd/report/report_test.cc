@@ -192,9 +192,11 @@ TEST(MetricsHistory, ReadsWhatWasLogged) {
   const std::string path = testing::TempDir() + "/history.jsonl";
   const std::string lines =
       "{\"step\":10,\"epoch\":0.5,\"train.loss\":3.5,\"train.learning_rate\":0.1,"
-      "\"timing\":{\"seconds\":1,\"images_per_second\":40,\"data_wait_share\":0.5}}\n"
+      "\"timing\":{\"seconds\":1,\"images_per_second\":40,\"data_wait_share\":0.5,"
+      "\"decode_seconds\":0.25,\"queue_depth\":3}}\n"
       "{\"step\":20,\"epoch\":1,\"train.loss\":null,\"train.learning_rate\":0.2,"
-      "\"timing\":{\"seconds\":2,\"images_per_second\":10,\"data_wait_share\":0}}\n"
+      "\"timing\":{\"seconds\":2,\"images_per_second\":10,\"data_wait_share\":0,"
+      "\"decode_seconds\":0.75,\"queue_depth\":4}}\n"
       "{\"step\":20,\"epoch\":1,\"validation.AP\":0.25,\"validation.AP50\":0.5,"
       "\"validation.AP75\":null,\"validation.APs\":0.1,\"best\":true,\"timing\":{\"seconds\":3}}\n"
       "{\"step\":20,\"epoch\":1,\"validation.AP\":0.2,\"best\":false,"
@@ -220,6 +222,9 @@ TEST(MetricsHistory, ReadsWhatWasLogged) {
   const TimingSummary timing = SummarizeTiming(*history);
   EXPECT_NEAR(timing.images_per_second.value(), 16, 1e-9);
   EXPECT_NEAR(timing.data_wait_share.value(), 0.1, 1e-9);
+  EXPECT_EQ(timing.decode_seconds, 0.5);
+  EXPECT_EQ(timing.queue_depth, 3.5);
+  EXPECT_FALSE(timing.cache_hit_rate.has_value());
   EXPECT_EQ(timing.evaluations, 2);
   EXPECT_DOUBLE_EQ(timing.evaluation_seconds, 4.5);
   EXPECT_FALSE(SummarizeTiming({}).images_per_second.has_value());

@@ -3,15 +3,16 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "ssd/core/exception_status.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/random.h"
 #include "ssd/core/random_state.h"
@@ -109,9 +110,9 @@ double SecondsPerStep(SsdDetector& detector, const Batch& batch, at::Device devi
       for (Tensor& parameter : detector.parameters()) parameter.mutable_grad().reset();
     }
     return fastest;
-  } catch (const c10::Error& error) {
+  } catch (const std::exception& error) {  // oneDNN's are no c10::Error
     LOG(WARNING) << FormatText(format)
-                 << " cannot be used here: " << error.what_without_backtrace();
+                 << " cannot be used here: " << ExceptionStatus(error).message();
     for (Tensor& parameter : detector.parameters()) parameter.mutable_grad().reset();
     return std::numeric_limits<double>::infinity();
   }

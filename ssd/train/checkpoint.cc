@@ -78,7 +78,8 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
 }
 
 absl::Status CheckSameRun(const Checkpoint& checkpoint, const std::string& path,
-                          absl::string_view config_text, absl::string_view data_digest) {
+                          absl::string_view config_text, absl::string_view data_digest,
+                          at::Device device) {
   if (checkpoint.config_text != config_text) {
     const std::vector<absl::string_view> before = absl::StrSplit(checkpoint.config_text, '\n');
     const std::vector<absl::string_view> now = absl::StrSplit(config_text, '\n');
@@ -95,6 +96,13 @@ absl::Status CheckSameRun(const Checkpoint& checkpoint, const std::string& path,
     return absl::FailedPreconditionError(absl::StrCat(
         path, " belongs to a run on other data: its digest was ", checkpoint.state.data_digest(),
         " and is ", data_digest, "; restore the data, or start anew"));
+  }
+  const bool was_on_cpu = !checkpoint.device_random_state.defined();
+  if (was_on_cpu != device.is_cpu()) {
+    return absl::FailedPreconditionError(
+        was_on_cpu
+            ? absl::StrCat(path, " was written by a run on the CPU; resume it with --device=cpu")
+            : absl::StrCat(path, " was written by a run on CUDA; resume it with --device=cuda"));
   }
   return absl::OkStatus();
 }

@@ -1,6 +1,8 @@
 #ifndef SSD_TRAIN_CHECKPOINT_H_
 #define SSD_TRAIN_CHECKPOINT_H_
 
+#include <c10/core/Device.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,10 +42,11 @@ void AddCheckpoint(const Checkpoint& checkpoint, TensorArchiveWriter& archive);
 // corrupt.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
 
-// \error FailedPrecondition if the run of `checkpoint` had another config or other data: names
-// `path` and shows the first line of the config that differs.
+// \error FailedPrecondition if the run of `checkpoint` had another config, other data or the other
+// kind of device: names `path` and shows the first line of the config that differs.
 absl::Status CheckSameRun(const Checkpoint& checkpoint, const std::string& path,
-                          absl::string_view config_text, absl::string_view data_digest);
+                          absl::string_view config_text, absl::string_view data_digest,
+                          at::Device device);
 
 }  // namespace ssd
 

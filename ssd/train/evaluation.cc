@@ -1,13 +1,12 @@
 #include "ssd/train/evaluation.h"
 
-#include <ATen/core/TensorAccessor.h>
 #include <c10/core/InferenceMode.h>
 
 #include <optional>
 #include <utility>
 
-#include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/model/detections_in_pixels.h"
 
 namespace ssd {
 namespace {
@@ -30,59 +29,40 @@ class EvaluationModeScope {
 
 }  // namespace
 
-std::vector<ImageDetections> DetectionsInPixels(const Detections& detections,
-                                                const std::vector<int64_t>& image_ids,
-                                                const std::vector<Geometry>& geometry) {
-  CHECK_EQ(image_ids.size(), geometry.size());
-  CHECK_EQ(static_cast<int64_t>(image_ids.size()), detections.counts.size(0));
-  const Tensor boxes = detections.boxes.to(at::kCPU, at::kFloat);
-  const Tensor scores = detections.scores.to(at::kCPU, at::kFloat);
-  const Tensor labels = detections.labels.to(at::kCPU, at::kLong);
-  const Tensor counts = detections.counts.to(at::kCPU, at::kLong);
-  const auto box = boxes.accessor<float, 3>();
-  const auto score = scores.accessor<float, 2>();
-  const auto label = labels.accessor<int64_t, 2>();
-  const auto count = counts.accessor<int64_t, 1>();
-
-  std::vector<ImageDetections> images;
-  for (size_t b = 0; b < image_ids.size(); ++b) {
-    ImageDetections image;
-    image.image_id = image_ids[b];
-    const double width = static_cast<double>(geometry[b].view.width);
-    const double height = static_cast<double>(geometry[b].view.height);
-    for (int64_t k = 0; k < count[b]; ++k) {
-      const PixelBox in_view = {box[b][k][0] * width, box[b][k][1] * height, box[b][k][2] * width,
-                                box[b][k][3] * height};
-      const PixelBox in_original = Clip(geometry[b].ToOriginal(in_view), geometry[b].original);
-      if (in_original.width() <= 0 || in_original.height() <= 0) continue;
-      image.detections.push_back({in_original, score[b][k], label[b][k]});
+absl::StatusOr<std::vector<ImageDetections>> DetectInBatches(SsdDetector& detector,
+                                                             BatchSource& batches,
+                                                             at::Device device,
+                                                             const ComputeFormat& format,
+                                                             const TestTimeViews& views) {
+  const EvaluationModeScope evaluation_mode(detector);
+  const c10::InferenceMode inference_mode;
+  std::vector<ImageDetections> found;
+  SSD_RETURN_IF_ERROR(batches.Start(/*epoch=*/0, /*first_batch=*/0));
+  while (true) {
+    SSD_ASSIGN_OR_RETURN(std::optional<Batch> batch, batches.Next());
+    if (!batch.has_value()) return found;
+    const Detections detections =
+        views.Detect(detector, PlaceImages(batch->images, device, format.memory_format), format);
+    for (ImageDetections& image :
+         DetectionsInPixels(detections, batch->image_ids, batch->geometry)) {
+      found.push_back(std::move(image));
     }
-    images.push_back(std::move(image));
   }
-  return images;
 }
 
 absl::StatusOr<EvaluationOutcome> EvaluateDetector(SsdDetector& detector, BatchSource& batches,
                                                    Evaluator& evaluator, at::Device device,
                                                    const ComputeFormat& format,
                                                    const TestTimeViews& views) {
-  const EvaluationModeScope evaluation_mode(detector);
-  const c10::InferenceMode inference_mode;
-  evaluator.Reset();
   EvaluationOutcome outcome;
-  SSD_RETURN_IF_ERROR(batches.Start(/*epoch=*/0, /*first_batch=*/0));
-  while (true) {
-    SSD_ASSIGN_OR_RETURN(std::optional<Batch> batch, batches.Next());
-    if (!batch.has_value()) break;
-    const Detections detections =
-        views.Detect(detector, PlaceImages(batch->images, device, format.memory_format), format);
-    for (ImageDetections& image :
-         DetectionsInPixels(detections, batch->image_ids, batch->geometry)) {
-      evaluator.Add(image.image_id, image.detections);
-      outcome.detections.push_back(std::move(image));
-    }
+  SSD_ASSIGN_OR_RETURN(outcome.detections,
+                       DetectInBatches(detector, batches, device, format, views));
+  evaluator.Reset();
+  for (const ImageDetections& image : outcome.detections) {
+    evaluator.Add(image.image_id, image.detections);
   }
   outcome.metrics = evaluator.Compute();
+  outcome.skipped_images = batches.statistics().skipped_images;
   return outcome;
 }
 

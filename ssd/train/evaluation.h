@@ -19,18 +19,17 @@ namespace ssd {
 struct EvaluationOutcome {
   Metrics metrics;
   std::vector<ImageDetections> detections;  // in the batches' order
+  int64_t skipped_images = 0;               // that the batch source could not read
 };
 
-// The detections of a batch's images, best first, led back to the original pixels by their geometry
-// and clipped; what lies outside the image altogether is dropped. Waits for the device.
-std::vector<ImageDetections> DetectionsInPixels(const Detections& detections,
-                                                const std::vector<int64_t>& image_ids,
-                                                const std::vector<Geometry>& geometry);
+// What the detector, in evaluation mode and without gradients, finds in `views` of each image of
+// one epoch of `batches`, in the batches' order. The detector comes back in the mode it was in; it
+// must be on `device`, in `format`. \error the batch source's, naming the file at fault.
+absl::StatusOr<std::vector<ImageDetections>> DetectInBatches(
+    SsdDetector& detector, BatchSource& batches, at::Device device, const ComputeFormat& format,
+    const TestTimeViews& views = TestTimeViews());
 
-// Runs the detector, in evaluation mode and without gradients, over one epoch of `batches` and
-// judges what it finds in `views` of each image. `evaluator` is reset first. The detector comes
-// back in the mode it was in; it must be on `device`, in `format`. \error the batch source's,
-// naming the file at fault.
+// DetectInBatches, and what `evaluator`, which is reset first, makes of it. \error as there.
 absl::StatusOr<EvaluationOutcome> EvaluateDetector(SsdDetector& detector, BatchSource& batches,
                                                    Evaluator& evaluator, at::Device device,
                                                    const ComputeFormat& format,

@@ -2,6 +2,7 @@
 #define SSD_TRAIN_OBSERVER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "ssd/eval/evaluator.h"
@@ -22,8 +23,13 @@ struct StepRecord {
   // What a clock says.
   double images_per_second = 0;
   double data_wait_share = 0;  // of wall time spent waiting for a batch; [0, 1]
-  double seconds = 0;          // since this process began to train
-  double seconds_left = 0;     // estimate
+  // Of the source of batches, where it counts. Seconds are of one thread.
+  std::optional<double> decode_seconds;     // to read and decode an image
+  std::optional<double> transform_seconds;  // for everything else an image takes
+  std::optional<double> queue_depth;        // batches that were ready when one was asked for
+  std::optional<double> cache_hit_rate;     // of images; [0, 1]
+  double seconds = 0;                       // since this process began to train
+  double seconds_left = 0;                  // estimate
 };
 
 struct EvaluationRecord {

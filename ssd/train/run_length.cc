@@ -43,6 +43,10 @@ absl::Status ValidateTrainerConfig(const TrainerConfig& config) {
   SSD_RETURN_IF_ERROR(Check("checkpoint_every", config.checkpoint_every(),
                             config.checkpoint_every() >= 0,
                             ">= 0; 0 means at evaluations and at the end"));
+  SSD_RETURN_IF_ERROR(
+      Check("checkpoint_seconds", config.checkpoint_seconds(),
+            config.checkpoint_seconds() >= 0 && std::isfinite(config.checkpoint_seconds()),
+            ">= 0 seconds; 0 means never"));
   SSD_RETURN_IF_ERROR(Check("evaluate_every", config.evaluate_every(), config.evaluate_every() >= 0,
                             ">= 0; 0 means at the end"));
   return Check("time_limit", config.time_limit(),

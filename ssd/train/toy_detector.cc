@@ -7,6 +7,7 @@
 #include <torch/nn/modules/dropout.h>
 
 #include <limits>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -31,10 +32,14 @@ class ToyBackbone final : public Backbone {
                                torch::nn::Conv2d(torch::nn::Conv2dOptions(3, 8, 4).stride(4)))),
         conv2_(register_module("conv2",
                                torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 16, 4).stride(4)))),
-        dropout_(register_module("dropout", torch::nn::Dropout(options.dropout()))) {
+        dropout_(register_module("dropout", torch::nn::Dropout(options.dropout()))),
+        refuse_channels_last_(options.refuse_channels_last()) {
     if (options.batch_norm()) norm_ = register_module("norm", torch::nn::BatchNorm2d(8));
   }
   std::vector<Tensor> Forward(const Tensor& images) override {
+    if (refuse_channels_last_ && conv1_->weight.is_contiguous(at::MemoryFormat::ChannelsLast)) {
+      throw std::runtime_error("could not create\na primitive");
+    }
     Tensor map = conv1_(images);
     if (!norm_.is_empty()) map = norm_(map);
     return {conv2_(dropout_(map.relu())).relu()};
@@ -48,6 +53,7 @@ class ToyBackbone final : public Backbone {
   torch::nn::Conv2d conv2_;
   torch::nn::Dropout dropout_;
   torch::nn::BatchNorm2d norm_{nullptr};
+  const bool refuse_channels_last_;
 };
 SSD_REGISTER_BACKBONE(ToyBackboneOptions, ToyBackbone);
 
@@ -196,6 +202,7 @@ std::shared_ptr<SsdDetector> MakeToyDetector(const ToyOptions& options) {
       "num_levels: 1 input { height: 64 width: 64 } backbone { [ssd.toy.ToyBackboneOptions.ext] { "
       "batch_norm: ",
       options.batch_norm ? "true" : "false", " dropout: ", options.dropout,
+      " refuse_channels_last: ", options.refuse_channels_last ? "true" : "false",
       " } } neck { [ssd.toy.ToyNeckOptions.ext] {} } head {} "
       "anchor_generator { [ssd.toy.ToyAnchorsOptions.ext] {} } "
       "matcher { [ssd.toy.ToyMatcherOptions.ext] {} } "

@@ -19,6 +19,8 @@ struct ToyOptions {
   bool batch_norm = true;
   double dropout = 0;
   bool keep_all = false;  // every box is a detection, in the anchors' order
+  // Throws in that layout, as oneDNN does where it has no kernel.
+  bool refuse_channels_last = false;
 };
 
 std::shared_ptr<SsdDetector> MakeToyDetector(const ToyOptions& options);

@@ -12,16 +12,17 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <c10/util/Exception.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 #include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "ssd/core/exception_status.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/random_state.h"
 #include "ssd/core/status_macros.h"
@@ -45,6 +46,25 @@ std::string ImageList(const std::vector<int64_t>& ids) {
   if (ids.size() <= kShown) return absl::StrJoin(ids, ", ");
   return absl::StrCat(absl::StrJoin(ids.begin(), ids.begin() + kShown, ", "), " and ",
                       ids.size() - kShown, " more");
+}
+
+// nullopt: nothing was counted.
+std::optional<double> Mean(double sum, int64_t count) {
+  if (count <= 0) return std::nullopt;
+  return sum / static_cast<double>(count);
+}
+
+// What was counted from `before` to `now`.
+void AddLoading(const BatchSourceStatistics& before, const BatchSourceStatistics& now,
+                StepRecord& record) {
+  const int64_t samples = now.samples - before.samples;
+  record.decode_seconds = Mean(now.decode_seconds - before.decode_seconds, samples);
+  record.transform_seconds = Mean(now.transform_seconds - before.transform_seconds, samples);
+  record.queue_depth = Mean(static_cast<double>(now.ready_batches - before.ready_batches),
+                            now.batches - before.batches);
+  const int64_t hits = now.cache_hits - before.cache_hits;
+  record.cache_hit_rate =
+      Mean(static_cast<double>(hits), hits + now.cache_misses - before.cache_misses);
 }
 
 void ChooseAlgorithms(at::Device device, bool deterministic) {
@@ -96,10 +116,10 @@ Trainer::Trainer(TrainerParts parts)
 
 Trainer::~Trainer() = default;
 
-absl::Status Trainer::Resume(const std::string& path) {
+absl::Status Trainer::Resume(const Checkpoint& checkpoint, const std::string& path) {
   CHECK_EQ(step_, 0);
-  SSD_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(path));
-  SSD_RETURN_IF_ERROR(CheckSameRun(checkpoint, path, parts_.config_text, parts_.data_digest));
+  SSD_RETURN_IF_ERROR(
+      CheckSameRun(checkpoint, path, parts_.config_text, parts_.data_digest, parts_.device));
   const auto annotate = [&path](const char* part, const absl::Status& status) {
     if (status.ok()) return status;
     return absl::FailedPreconditionError(
@@ -109,14 +129,6 @@ absl::Status Trainer::Resume(const std::string& path) {
   SSD_RETURN_IF_ERROR(annotate("optimizer", parts_.optimizer->LoadState(checkpoint.optimizer)));
   if (average_ != nullptr) {
     SSD_RETURN_IF_ERROR(annotate("average", average_->LoadState(checkpoint.average)));
-  }
-  if (!parts_.device.is_cpu() && !checkpoint.device_random_state.defined()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " was written by a run on the CPU; resume it with --device=cpu"));
-  }
-  if (parts_.device.is_cpu() && checkpoint.device_random_state.defined()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " was written by a run on CUDA; resume it with --device=cuda"));
   }
   SetRandomState(at::kCPU, checkpoint.cpu_random_state);
   if (!parts_.device.is_cpu()) SetRandomState(parts_.device, checkpoint.device_random_state);
@@ -130,12 +142,13 @@ absl::StatusOr<TrainingOutcome> Trainer::Run() {
   absl::StatusOr<TrainingOutcome> outcome;
   try {
     outcome = Train();
-  } catch (const c10::Error& error) {
-    outcome = absl::InternalError(
-        absl::StrCat("training failed in step ", step_ + 1, ": ", error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     outcome = absl::ResourceExhaustedError(absl::StrCat(
         "out of memory in step ", step_ + 1, "; a smaller data.loader.batch_size needs less"));
+  } catch (const std::exception& error) {  // oneDNN's are no c10::Error
+    const absl::Status failed = ExceptionStatus(error);
+    outcome = absl::Status(
+        failed.code(), absl::StrCat("training failed in step ", step_ + 1, ": ", failed.message()));
   }
   for (TrainingObserver* observer : parts_.observers) {
     observer->OnEnd(outcome.ok() ? outcome->status : "failed");
@@ -148,7 +161,7 @@ absl::StatusOr<TrainingOutcome> Trainer::Train() {
   ChooseAlgorithms(parts_.device, config.deterministic());
   parts_.detector->train();
   for (const Tensor& parameter : parameters_) parameter.mutable_grad().reset();
-  start_ = Now();
+  start_ = saved_at_ = Now();
   first_step_ = step_;
   const int64_t first_batch = step_ * config.accumulate_steps();
   epoch_ = first_batch / batches_per_epoch_;
@@ -173,7 +186,9 @@ absl::StatusOr<TrainingOutcome> Trainer::Train() {
     const bool last = step_ == length_.total_steps;
     const bool log = last || due(config.log_every());
     const bool evaluate = last || due(config.evaluate_every());
-    const bool save = evaluate || due(config.checkpoint_every());
+    const bool save =
+        evaluate || due(config.checkpoint_every()) ||
+        (config.checkpoint_seconds() > 0 && Now() - saved_at_ >= config.checkpoint_seconds());
     if (log || save) SSD_RETURN_IF_ERROR(Settle());
     if (log) Log();
     if (evaluate) SSD_RETURN_IF_ERROR(Evaluate());
@@ -389,6 +404,9 @@ void Trainer::Log() {
       parts_.optimizer->base_learning_rate() * parts_.schedule->Multiplier(step_ - 1);
   record.images_per_second = static_cast<double>(trained_images_) / trained_;
   record.data_wait_share = waited_ / trained_;
+  const BatchSourceStatistics loaded = parts_.batches->statistics();
+  AddLoading(loaded_, loaded, record);
+  loaded_ = loaded;
   record.seconds = now - start_;
   record.seconds_left = (now - start_) / static_cast<double>(step_ - first_step_) *
                         static_cast<double>(length_.total_steps - step_);
@@ -436,11 +454,14 @@ absl::Status Trainer::SaveBest() {
 
 absl::Status Trainer::SaveLast() {
   saved_step_ = step_;
-  if (!HasRunFolder()) return absl::OkStatus();
-  // What has been reported reaches the disk first: a resumed run cuts lines after its checkpoint,
-  // but could not make up missing ones.
-  for (TrainingObserver* observer : parts_.observers) observer->OnCheckpoint(step_);
-  return WriteCheckpoint(parts_.run_folder + "/checkpoints/last.pt", State());
+  if (HasRunFolder()) {
+    // What has been reported reaches the disk first: a resumed run cuts lines after its checkpoint,
+    // but could not make up missing ones.
+    for (TrainingObserver* observer : parts_.observers) observer->OnCheckpoint(step_);
+    SSD_RETURN_IF_ERROR(WriteCheckpoint(parts_.run_folder + "/checkpoints/last.pt", State()));
+  }
+  saved_at_ = Now();  // after the writing, however long it takes
+  return absl::OkStatus();
 }
 
 Checkpoint Trainer::State() const {

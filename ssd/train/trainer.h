@@ -63,8 +63,9 @@ struct TrainingOutcome {
 };
 
 // Trains a detector: batches in, weights, checkpoints and records out. The same loop on every
-// device; on an accelerator the host never waits for it except at logging steps, evaluations and
-// checkpoints. Does not make its parts, evaluate, or write logs.
+// device. On an accelerator the host is one step ahead: having given it a step it waits for the one
+// before, so that the device always has work; only at logging steps, evaluations and checkpoints
+// does it wait for all. Does not make its parts, evaluate, or write logs.
 //
 // A run that was stopped anywhere and resumed goes through the same bits as one that never stopped:
 // the place in the data and the learning rate are functions of the step alone, and last.pt holds
@@ -76,9 +77,9 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // Goes on from a checkpoint; before Run().
-  // \error FailedPrecondition if it is of another run; as ReadCheckpoint.
-  absl::Status Resume(const std::string& path);
+  // Goes on from the checkpoint that `path` holds; before Run().
+  // \error FailedPrecondition naming `path` if it is of another run (CheckSameRun).
+  absl::Status Resume(const Checkpoint& checkpoint, const std::string& path);
 
   // Optimizer steps done.
   int64_t step() const { return step_; }
@@ -87,8 +88,8 @@ class Trainer {
   // nothing was evaluated yet, its weights are best.pt, too.
   // \error Aborted if a loss or gradient is not finite: names the step, epoch, batch, images and
   // term, and the file that holds a checkpoint of before that step and its batches; weights,
-  // buffers and optimizer are as before that step, too, and last.pt is untouched. Internal if
-  // LibTorch fails. Otherwise the error of a part.
+  // buffers and optimizer are as before that step, too, and last.pt is untouched. As
+  // ExceptionStatus, with the step, if something throws. Otherwise the error of a part.
   absl::StatusOr<TrainingOutcome> Run();
 
  private:
@@ -134,10 +135,12 @@ class Trainer {
 
   // Clocks, in seconds; never part of the run's result.
   double start_ = 0;
+  double saved_at_ = 0;  // when last.pt was last written, or training began
   int64_t first_step_ = 0;
   double waited_ = 0;   // for batches, since the last logging step
   double trained_ = 0;  // waits included, since the last logging step
   int64_t trained_images_ = 0;
+  BatchSourceStatistics loaded_;  // up to the last logging step
 };
 
 }  // namespace ssd

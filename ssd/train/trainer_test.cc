@@ -94,7 +94,10 @@ struct ToyRun {
 
   absl::StatusOr<TrainingOutcome> Go(bool resume = false) {
     trainer = std::make_unique<Trainer>(parts);
-    if (resume) SSD_RETURN_IF_ERROR(trainer->Resume(last()));
+    if (resume) {
+      SSD_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(last()));
+      SSD_RETURN_IF_ERROR(trainer->Resume(checkpoint, last()));
+    }
     return trainer->Run();
   }
 
@@ -144,6 +147,49 @@ TEST(Trainer, LearnsAndReports) {
   EXPECT_LE(run.recorder.last.data_wait_share, 1);
   EXPECT_EQ(run.recorder.last.seconds_left, 0);
   EXPECT_EQ(run.recorder.checkpoints, std::vector<int64_t>{70});
+}
+
+// Batches of a source that counts: the n-th takes longer, and less often finds others ready.
+class CountedBatches final : public BatchSource {
+ public:
+  explicit CountedBatches(BatchSource& source) : source_(source) {}
+
+  int64_t batches_per_epoch() const override { return source_.batches_per_epoch(); }
+  absl::Status Start(int64_t epoch, int64_t first_batch) override {
+    return source_.Start(epoch, first_batch);
+  }
+  absl::StatusOr<std::optional<Batch>> Next() override {
+    ++counts_.batches;
+    counts_.samples += 4;
+    counts_.decode_seconds += 4 * static_cast<double>(counts_.batches);
+    counts_.transform_seconds += 2;
+    counts_.ready_batches += 6 - counts_.batches;
+    counts_.cache_hits += counts_.batches > 3 ? 3 : 0;
+    counts_.cache_misses += 1;
+    return source_.Next();
+  }
+  BatchSourceStatistics statistics() const override { return counts_; }
+
+ private:
+  BatchSource& source_;
+  BatchSourceStatistics counts_;
+};
+
+TEST(Trainer, ReportsWhatTheSourceOfBatchesCounted) {
+  ToyRun run("counted", "steps: 6 log_every: 3");
+  CountedBatches batches(run.batches);
+  run.parts.batches = &batches;
+  ASSERT_TRUE(run.Go().ok());
+  // Of steps 4 to 6.
+  EXPECT_EQ(run.recorder.last.decode_seconds, 5);
+  EXPECT_EQ(run.recorder.last.transform_seconds, 0.5);
+  EXPECT_EQ(run.recorder.last.queue_depth, 1);
+  EXPECT_EQ(run.recorder.last.cache_hit_rate, 0.75);
+
+  ToyRun uncounted("uncounted", "steps: 2 log_every: 2");
+  ASSERT_TRUE(uncounted.Go().ok());
+  EXPECT_FALSE(uncounted.recorder.last.decode_seconds.has_value());
+  EXPECT_FALSE(uncounted.recorder.last.queue_depth.has_value());
 }
 
 // A run that is stopped and taken up by new objects ends in the same bits as one that is not.
@@ -198,6 +244,25 @@ TEST(Trainer, ResumesExactly) {
       EXPECT_TRUE(ReadFile(part.last()).value() == ReadFile(whole.last()).value()) << each.name;
     }
   }
+}
+
+TEST(Trainer, WritesCheckpointsByTheClockAndKeepsItsBits) {
+  EXPECT_EQ(TrainerConfig().checkpoint_seconds(), 600);
+  ToyOptions toy;
+  toy.dropout = 0.3;
+  const std::string text = "steps: 6 log_every: 4 ema {} checkpoint_seconds: ";
+  const char* const sgd = "sgd { learning_rate: 0.05 }";
+  ToyRun never("saves_never", text + "0", sgd, toy);
+  never.parts.config_text = "equal";
+  ASSERT_TRUE(never.Go().ok());
+  ToyRun always("saves_always", text + "1e-9", sgd, toy);  // every step takes longer
+  always.parts.config_text = "equal";
+  ASSERT_TRUE(always.Go().ok());
+  EXPECT_EQ(never.recorder.checkpoints, std::vector<int64_t>{6});
+  EXPECT_EQ(always.recorder.checkpoints, (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(always.recorder.lines, never.recorder.lines);
+  EXPECT_TRUE(SameBits(always.Weights(), never.Weights()));
+  EXPECT_TRUE(ReadFile(always.last()).value() == ReadFile(never.last()).value());
 }
 
 TEST(Trainer, ResumedAtTheEndIsDone) {
@@ -295,7 +360,7 @@ TEST(Trainer, StopsAtNonfiniteLoss) {
       ToyRun again(absl::StrCat("nonfinite_", each.poison), text, optimizer, toy);
       again.batches.poison = run.batches.poison;
       again.trainer = std::make_unique<Trainer>(again.parts);
-      ASSERT_TRUE(again.trainer->Resume(dump).ok());
+      ASSERT_TRUE(again.trainer->Resume(ReadCheckpoint(dump).value(), dump).ok());
       EXPECT_EQ(again.trainer->step(), 5);
       EXPECT_TRUE(SameBits(again.Weights(), before));
       EXPECT_TRUE(at::equal(RandomState(at::kCPU), random_before));
@@ -491,6 +556,14 @@ TEST(Trainer, PassesErrorsOn) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(torch_error.recorder.end, "failed");
 
+  // What is thrown elsewhere, by oneDNN for one, is no c10::Error.
+  ToyOptions toy;
+  toy.refuse_channels_last = true;
+  ToyRun thrown("thrown", "steps: 4", "sgd {}", toy);
+  EXPECT_EQ(thrown.Go().status(),
+            absl::InternalError("training failed in step 1: could not create a primitive"));
+  EXPECT_EQ(thrown.recorder.end, "failed");
+
   ToyRun folder("no_folder", "steps: 1");
   folder.parts.run_folder += "/absent";
   EXPECT_FALSE(folder.Go().ok());
@@ -517,32 +590,15 @@ TEST(MeasureFormat, LeavesNoTraceButTheLayout) {
   EXPECT_EQ(stated.Summary(), "trains in BF16, NCHW");
 }
 
-TEST(Evaluation, LeadsDetectionsBackToTheirPixels) {
-  Detections detections;
-  detections.boxes = at::tensor({0.0f, 0.0f, 0.5f, 0.5f, -0.5f, 0.25f, 0.25f, 2.0f,  //
-                                 0.0f, 0.5f, 0.25f, 1.0f, 1.5f, 0.0f, 2.0f, 1.0f})
-                         .view({2, 2, 4});
-  detections.scores = at::tensor({0.9f, 0.8f, 0.7f, 0.6f}).view({2, 2});
-  detections.labels = at::tensor({1, 2, 3, 4}, at::kLong).view({2, 2});
-  detections.counts = at::tensor({2, 2}, at::kLong);
-  const Geometry plain = Geometry::Identity({50, 200}).Resized({100, 100});
-  const auto images = DetectionsInPixels(detections, {7, 9}, {plain, plain.FlippedHorizontally()});
-  ASSERT_EQ(images.size(), 2u);
-  EXPECT_EQ(images[0].image_id, 7);
-  ASSERT_EQ(images[0].detections.size(), 2u);
-  const auto expect_box = [](const PixelBox& box, double x0, double y0, double x1, double y1) {
-    EXPECT_NEAR(box.x0, x0, 1e-6);
-    EXPECT_NEAR(box.y0, y0, 1e-6);
-    EXPECT_NEAR(box.x1, x1, 1e-6);
-    EXPECT_NEAR(box.y1, y1, 1e-6);
-  };
-  expect_box(images[0].detections[0].box, 0, 0, 100, 25);
-  expect_box(images[0].detections[1].box, 0, 12.5, 50, 50);  // clipped
-  EXPECT_NEAR(images[0].detections[1].score, 0.8, 1e-7);
-  EXPECT_EQ(images[0].detections[1].label, 2);
-  // Mirrored; what lies outside is dropped.
-  ASSERT_EQ(images[1].detections.size(), 1u);
-  expect_box(images[1].detections[0].box, 150, 25, 200, 50);
+TEST(MeasureFormat, LeavesOutWhatThrows) {
+  ToyOptions toy;
+  toy.refuse_channels_last = true;
+  const std::shared_ptr<SsdDetector> detector = MakeToyDetector(toy);
+  const MeasuredFormat measured = MeasureFormat(
+      *detector, Parse<TrainerConfig>("precision: FP32 memory_format: AUTO_FORMAT"), 2, at::kCPU);
+  EXPECT_EQ(measured.timings.size(), 2u);
+  EXPECT_EQ(measured.format.memory_format, TrainerConfig::NCHW);
+  EXPECT_TRUE(detector->parameters()[0].is_contiguous());
 }
 
 // Counts what it is given.

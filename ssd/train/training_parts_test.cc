@@ -137,7 +137,8 @@ TEST(TrainerConfig, RefusesBadValues) {
        {"", "epochs: 0", "epochs: nan", "steps: -1", "steps: 1 gradient_clip_norm: -1",
         "steps: 1 gradient_clip_norm: inf", "steps: 1 accumulate_steps: 0",
         "steps: 1 ema { decay: 1 }", "steps: 1 log_every: 0", "steps: 1 checkpoint_every: -1",
-        "steps: 1 evaluate_every: -2", "steps: 1 time_limit: nan"}) {
+        "steps: 1 evaluate_every: -2", "steps: 1 time_limit: nan",
+        "steps: 1 checkpoint_seconds: -1", "steps: 1 checkpoint_seconds: inf"}) {
     EXPECT_EQ(ValidateTrainerConfig(Parse<TrainerConfig>(text)).code(),
               absl::StatusCode::kInvalidArgument)
         << text;
@@ -183,15 +184,27 @@ TEST(Checkpoint, ComesBackAsItWas) {
 
 TEST(Checkpoint, RefusesAnotherRun) {
   const Checkpoint checkpoint = SomeCheckpoint();
-  EXPECT_TRUE(CheckSameRun(checkpoint, "last.pt", "name: \"a\"\nseed: 1\n", "d1").ok());
-  const absl::Status config = CheckSameRun(checkpoint, "last.pt", "name: \"a\"\nseed: 2\n", "d1");
+  const char* const text = "name: \"a\"\nseed: 1\n";
+  EXPECT_TRUE(CheckSameRun(checkpoint, "last.pt", text, "d1", at::kCPU).ok());
+  const absl::Status config =
+      CheckSameRun(checkpoint, "last.pt", "name: \"a\"\nseed: 2\n", "d1", at::kCPU);
   EXPECT_EQ(config.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(config.message(),
             "last.pt belongs to a run with another config: line 2 was 'seed: 1' and is 'seed: 2'; "
             "resume with the config it was started with, or start anew");
-  const absl::Status data = CheckSameRun(checkpoint, "last.pt", "name: \"a\"\nseed: 1\n", "d2");
+  const absl::Status data = CheckSameRun(checkpoint, "last.pt", text, "d2", at::kCPU);
   EXPECT_EQ(data.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(data.message().find("other data"), absl::string_view::npos);
+  // The state of CUDA's random generator tells where the run was.
+  EXPECT_EQ(CheckSameRun(checkpoint, "last.pt", text, "d1", at::kCUDA),
+            absl::FailedPreconditionError(
+                "last.pt was written by a run on the CPU; resume it with --device=cpu"));
+  Checkpoint on_cuda = checkpoint;
+  on_cuda.device_random_state = at::zeros({16}, at::kByte);
+  EXPECT_TRUE(CheckSameRun(on_cuda, "last.pt", text, "d1", at::kCUDA).ok());
+  EXPECT_EQ(CheckSameRun(on_cuda, "last.pt", text, "d1", at::kCPU),
+            absl::FailedPreconditionError(
+                "last.pt was written by a run on CUDA; resume it with --device=cuda"));
 }
 
 TEST(Checkpoint, RefusesOtherFiles) {

@@ -3,6 +3,8 @@
 //   --images=FOLDER   the *.jpg files there instead of drawn ones
 //
 //   bazel run //tests/benchmarks:loader_benchmark -- --benchmark_min_time=2
+//
+// compare_loader.sh sets it beside another program.
 
 #include <benchmark/benchmark.h>
 #include <google/protobuf/text_format.h>
@@ -19,41 +21,55 @@
 
 #include "data/batch_loader.h"
 #include "data/dataset.h"
+#include "data/image_file.h"
+#include "data/lazy_image.h"
 #include "data/transforms/transform.h"
 #include "ssd/core/logging.h"
 
 namespace ssd {
 namespace {
 
-using Bytes = std::vector<uchar>;
+constexpr ImageSize kSize{480, 640};
 
-class JpegSource : public ImageSource {
+using Source = std::shared_ptr<const ImageSource>;
+
+enum class Decoding {
+  kWhole,   // all of an image before it is cropped
+  kRegion,  // the part of it that is shown
+  kReduced  // that, at half its size or less where that is enough
+};
+
+// Hides that parts of an image can be decoded.
+class WholeImage : public ImageSource {
  public:
-  explicit JpegSource(const Bytes& jpeg) : jpeg_(jpeg) {}
+  explicit WholeImage(Source source) : source_(std::move(source)) {}
 
-  ImageSize size() const override { return {480, 640}; }
-  absl::StatusOr<cv::Mat> Decode() const override {
-    cv::Mat image = cv::imdecode(jpeg_, cv::IMREAD_COLOR);
-    cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
-    return image;
-  }
+  ImageSize size() const override { return source_->size(); }
+  absl::StatusOr<cv::Mat> Decode() const override { return source_->Decode(); }
 
  private:
-  const Bytes& jpeg_;
+  const Source source_;
 };
 
 // Eight objects an image, as a crowded photograph has.
 class JpegDataset : public Dataset {
  public:
-  explicit JpegDataset(std::vector<Bytes> images)
+  explicit JpegDataset(std::vector<Source> images)
       : images_(std::move(images)), labels_{{"object"}, {1}} {}
+
+  // The same without decoding parts.
+  JpegDataset Whole() const {
+    std::vector<Source> whole;
+    for (const Source& image : images_) whole.push_back(std::make_shared<WholeImage>(image));
+    return JpegDataset(std::move(whole));
+  }
 
   int64_t size() const override { return static_cast<int64_t>(images_.size()); }
   const LabelMap& labels() const override { return labels_; }
   absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
     Annotations annotations;
     annotations.image_id = index;
-    annotations.size = {480, 640};
+    annotations.size = kSize;
     Random random(1, 0, static_cast<uint64_t>(index));
     for (int i = 0; i < 8; ++i) {
       const double x = random.Uniform(0, 400);
@@ -67,7 +83,7 @@ class JpegDataset : public Dataset {
   }
   absl::StatusOr<Sample> Get(int64_t index) const override {
     Sample sample;
-    sample.image = LazyImage(std::make_shared<JpegSource>(images_[index]));
+    sample.image = LazyImage(images_[index]);
     sample.geometry = Geometry::Identity(sample.image.size());
     sample.truth = *GetAnnotations(index);
     return sample;
@@ -75,12 +91,12 @@ class JpegDataset : public Dataset {
   std::string Fingerprint() const override { return "0000000000000000"; }
 
  private:
-  const std::vector<Bytes> images_;
+  const std::vector<Source> images_;
   const LabelMap labels_;
 };
 
 // Blurred noise with edges: compresses like a photograph (about 60 kB).
-Bytes DrawnJpeg(uint64_t seed) {
+std::string DrawnJpeg(uint64_t seed) {
   cv::RNG random(seed + 1);
   cv::Mat image(480, 640, CV_8UC3);
   random.fill(image, cv::RNG::UNIFORM, 0, 256);
@@ -91,9 +107,9 @@ Bytes DrawnJpeg(uint64_t seed) {
                cv::Scalar(random.uniform(0, 256), random.uniform(0, 256), random.uniform(0, 256)),
                cv::FILLED);
   }
-  Bytes jpeg;
+  std::vector<uchar> jpeg;
   CHECK(cv::imencode(".jpg", image, jpeg, {cv::IMWRITE_JPEG_QUALITY, 90}));
-  return jpeg;
+  return std::string(jpeg.begin(), jpeg.end());
 }
 
 std::string& ImagesFolder() {
@@ -103,19 +119,22 @@ std::string& ImagesFolder() {
 
 const JpegDataset& Images() {
   static const JpegDataset& dataset = []() -> const JpegDataset& {
-    std::vector<Bytes> images;
+    std::vector<Source> images;
     if (ImagesFolder().empty()) {
-      for (uint64_t i = 0; i < 64; ++i) images.push_back(DrawnJpeg(i));
+      for (uint64_t i = 0; i < 64; ++i) {
+        const auto image = OpenEncodedImage(DrawnJpeg(i), "drawn.jpg");
+        CHECK(image.ok()) << image.status();
+        images.push_back(*image);
+      }
     } else {
       std::vector<cv::String> files;
       cv::glob(ImagesFolder() + "/*.jpg", files);
       for (const cv::String& file : files) {
         if (images.size() == 64) break;
         std::ifstream in(file, std::ios::binary);
-        Bytes jpeg((std::istreambuf_iterator<char>(in)), {});
-        if (cv::imdecode(jpeg, cv::IMREAD_COLOR).size() == cv::Size(640, 480)) {
-          images.push_back(std::move(jpeg));
-        }
+        std::string jpeg((std::istreambuf_iterator<char>(in)), {});
+        const auto image = OpenEncodedImage(std::move(jpeg), file);
+        if (image.ok() && (*image)->size() == kSize) images.push_back(*image);
       }
       CHECK_GE(images.size(), 32u) << "too few 640x480 images in " << ImagesFolder();
     }
@@ -124,7 +143,13 @@ const JpegDataset& Images() {
   return dataset;
 }
 
-void RunLoader(benchmark::State& state, const char* transforms_text, int64_t cache_megabytes) {
+const JpegDataset& WholeImages() {
+  static const JpegDataset& dataset = *new JpegDataset(Images().Whole());
+  return dataset;
+}
+
+void RunLoader(benchmark::State& state, const char* transforms_text, Decoding decoding,
+               int64_t cache_megabytes) {
   DatasetConfig config;
   CHECK(google::protobuf::TextFormat::ParseFromString(transforms_text, &config));
   auto transforms = CreateTransforms(config.transform(), {{300, 300}, {123, 117, 104}});
@@ -136,7 +161,9 @@ void RunLoader(benchmark::State& state, const char* transforms_text, int64_t cac
   options.drop_last = true;
   options.workers = 0;
   options.cache_megabytes = cache_megabytes;
-  auto loader = BatchLoader::Create(Images(), *std::move(transforms), options);
+  options.max_decode_reduction = decoding == Decoding::kReduced ? 8 : 1;
+  auto loader = BatchLoader::Create(decoding == Decoding::kWhole ? WholeImages() : Images(),
+                                    *std::move(transforms), options);
   CHECK(loader.ok()) << loader.status();
   int64_t epoch = 0;
   CHECK((*loader)->Start(epoch, 0).ok());
@@ -148,7 +175,7 @@ void RunLoader(benchmark::State& state, const char* transforms_text, int64_t cac
     CHECK((*loader)->Next().ok());
   }
   state.SetItemsProcessed(state.iterations() * options.batch_size);
-  const LoaderStatistics statistics = (*loader)->statistics();
+  const BatchSourceStatistics statistics = (*loader)->statistics();
   const double samples = static_cast<double>(statistics.samples) / 1e3;
   state.counters["decode_ms"] = statistics.decode_seconds / samples;
   state.counters["transform_ms"] = statistics.transform_seconds / samples;
@@ -160,18 +187,31 @@ constexpr char kTraining[] =
 constexpr char kCaffe[] =
     "transform { photometric_distortion {} } transform { expand {} } transform { iou_crop {} } "
     "transform { resize { interpolation: RANDOM } } transform { horizontal_flip {} }";
+// torchvision's references/detection for SSD.
+constexpr char kTorchvision[] =
+    "transform { color_jitter { probability: 0.5 order: CONTRAST_SECOND_OR_LAST "
+    "channel_shuffle_probability: 0.5 } } transform { expand {} } transform { min_iou_crop {} } "
+    "transform { horizontal_flip {} } transform { resize {} }";
 constexpr char kDistort[] = "transform { photometric_distortion {} } transform { resize {} }";
 constexpr char kExpand[] = "transform { expand { probability: 1 } } transform { resize {} }";
 constexpr char kCrop[] = "transform { iou_crop {} } transform { resize {} }";
 constexpr char kResize[] = "transform { resize {} }";
 
-BENCHMARK_CAPTURE(RunLoader, ssd300_training, kTraining, 0)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, ssd300_training_cached, kTraining, 100)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, ssd300_caffe_interpolations, kCaffe, 0)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, distort_cached, kDistort, 100)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, expand_cached, kExpand, 100)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, crop_cached, kCrop, 100)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(RunLoader, resize, kResize, 0)->Unit(benchmark::kMillisecond);
+#define SSD_LOADER_BENCHMARK(name, transforms, decoding, cache_megabytes)             \
+  BENCHMARK_CAPTURE(RunLoader, name, transforms, Decoding::decoding, cache_megabytes) \
+      ->Unit(benchmark::kMillisecond)
+
+SSD_LOADER_BENCHMARK(ssd300_whole, kTraining, kWhole, 0);
+SSD_LOADER_BENCHMARK(ssd300, kTraining, kRegion, 0);
+SSD_LOADER_BENCHMARK(ssd300_reduced, kTraining, kReduced, 0);
+SSD_LOADER_BENCHMARK(ssd300_cached, kTraining, kRegion, 100);
+SSD_LOADER_BENCHMARK(torchvision_whole, kTorchvision, kWhole, 0);
+SSD_LOADER_BENCHMARK(torchvision, kTorchvision, kRegion, 0);
+SSD_LOADER_BENCHMARK(caffe_interpolations, kCaffe, kRegion, 0);
+SSD_LOADER_BENCHMARK(distort_cached, kDistort, kRegion, 100);
+SSD_LOADER_BENCHMARK(expand_cached, kExpand, kRegion, 100);
+SSD_LOADER_BENCHMARK(crop_cached, kCrop, kRegion, 100);
+SSD_LOADER_BENCHMARK(resize, kResize, kRegion, 0);
 
 }  // namespace
 }  // namespace ssd

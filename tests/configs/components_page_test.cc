@@ -24,7 +24,8 @@ namespace ssd {
 namespace {
 
 constexpr char kBase[] =
-    "model { backbone { tiny {} } } data { train { digits {} } validation { digits {} } }";
+    "model { backbone { tiny {} } } data { train { digits {} } validation { digits {} } } "
+    "trainer { steps: 1 }";
 
 // What stands between backticks and has a brace.
 std::vector<std::string> Configs() {

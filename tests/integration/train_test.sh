@@ -32,6 +32,8 @@ END
 # Arrays, not functions: the process in the background is then the program, which signals are for.
 train=("$tools/train" --config=tiny.textproto --threads=1)
 without_clock() { sed 's/,"timing":{[^}]*}//' "$1"; }
+# The names and bytes of all files in a folder.
+contents() { (cd "$1" && find . -type f -exec md5sum {} + | sort); }
 
 # A run leaves everything it promises.
 expect 0 "run folder: $work/whole (done)" "${train[@]}" --output="$work/whole"
@@ -40,6 +42,7 @@ for file in config.textproto run.json metrics.jsonl metrics.json detections.json
 done
 compgen -G 'whole/events.out.tfevents.*' > /dev/null || fail "no TensorBoard events"
 grep -q '"status": "done"' whole/run.json || fail "run.json is not done"
+grep -q '"timing":{.*"decode_seconds":.*"queue_depth":' whole/metrics.jsonl || fail "the loader's times are not logged"
 
 # The saved config reproduces it, bit for bit.
 expect 0 done "$tools/train" --config=whole/config.textproto --threads=1 --output="$work/again"
@@ -93,6 +96,21 @@ grep -q '"status": "interrupted"' stopped/run.json || fail "stopped/run.json is 
 expect 2 "data.loader.batch_size was 8 and is 4; undo the change ($work/stopped/config.textproto" \
   "${train[@]}" --output="$work/stopped" --resume data.loader.batch_size=4
 resume=("$tools/train" --config=stopped/config.textproto --threads=1 --output="$work/stopped" --resume)
+# What is refused leaves the folder as it was.
+cp stopped/checkpoints/last.pt stopped.pt
+truncate -s -1000 stopped/checkpoints/last.pt
+contents stopped > before.txt
+expect 2 "stopped/checkpoints/last.pt" "${resume[@]}"
+expect 2 "--device='tpu'" "${resume[@]}" --device=tpu
+cmp -s before.txt <(contents stopped) || fail "a refused resume changes $(contents stopped | diff before.txt -)"
+mv stopped.pt stopped/checkpoints/last.pt
+# A run that goes on has not ended.
+"${resume[@]}" > /dev/null 2>&1 &
+child=$!
+until grep -q '"status": "running"' stopped/run.json || ! kill -0 $child 2> /dev/null; do :; done
+kill -KILL $child 2> /dev/null || fail "the resumed run ended before it could be killed"
+wait $child 2> /dev/null
+grep -q '"ended": "",' stopped/run.json || fail "a run that was killed says $(grep '"ended"' stopped/run.json)"
 mkdir stopped/report.html  # in the report's way
 expect 2 "stopped/report.html: cannot write" "${resume[@]}"
 grep -q '"status": "failed"' stopped/run.json || fail "a run without a report has not failed"
@@ -105,6 +123,10 @@ cmp -s whole/checkpoints/last.pt stopped/checkpoints/last.pt || fail "the resume
 diverging=("${train[@]}" --output="$work/diverged" optimizer.sgd.learning_rate=1e38 'schedule={ constant {} }')
 expect 1 "the weights and the batch are in $work/diverged/nonfinite_step_" "${diverging[@]}"
 grep '^error: ' err.txt > diverged.txt
+cp whole/checkpoints/last.pt diverged/checkpoints/last.pt
+contents diverged > before.txt
+expect 2 "belongs to a run with another config" "${diverging[@]}" --resume
+cmp -s before.txt <(contents diverged) || fail "a refused resume changes $(contents diverged | diff before.txt -)"
 cp diverged/nonfinite_step_*.pt diverged/checkpoints/last.pt
 expect 1 "$(cat diverged.txt)" "${diverging[@]}" --resume
 
@@ -114,12 +136,32 @@ expect 2 "nothing to resume" "${train[@]}" --output="$work/whole" --resume
 expect 2 "did you mean" "${train[@]}" model.num_levls=3
 expect 2 "did you mean --config?" "$tools/train" --confg=tiny.textproto
 expect 2 "none.textproto" "$tools/train" --config=none.textproto
-expect 2 "--device" "${train[@]}" --device=tpu --output="$work/tpu"
+expect 2 "--device" "${train[@]}" --device=tpu --output="$work/refused"
+expect 2 "--threads=200000: must be 1 to" "${train[@]}" --threads=200000 --output="$work/refused"
+expect 2 "nowhere" "${train[@]}" --output="$work/refused" 'data.train={ voc { root: "nowhere" image_set: "train" } }'
+expect 2 "name: '' must be the name of one folder" "${train[@]}" name=
+expect 2 "name: 'a/' must be the name of one folder" "${train[@]}" name=a/
+expect 2 "name: '../../../escaped' must be the name of one folder" "${train[@]}" name=../../../escaped
+[[ ! -e refused && ! -e runs && ! -e ../../../escaped ]] || fail "a refused run leaves a folder"
+compgen -G '*.tmp' > /dev/null && fail "a refused run leaves an unfinished folder"
 expect 2 "--bootstrap=-1" "$tools/evaluate" --run=whole --bootstrap=-1
 
 # The other commands on its result.
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --json --output=judged
 cmp -s whole/detections.json judged/detections.json || fail "evaluate finds other boxes than train"
+expect 0 "in $work/whole/evaluation" "$tools/evaluate" --run=whole --threads=1 --data='digits { scenes: 4 }'
+[[ -s whole/evaluation/metrics.json && -s whole/evaluation/detections.json ]] || fail "evaluate leaves nothing"
+cmp -s whole/metrics.json again/metrics.json && cmp -s whole/detections.json again/detections.json ||
+  fail "evaluate changes the run's own results"
+expect 1 "cannot write to stdout" bash -c '"$0" --config=tiny.textproto > /dev/full' "$tools/describe"
+# The same numbers and facts; only a clock differs.
+facts() { grep -v '"seconds"' "$1" | sed 's/,$//'; }
+cmp -s <(facts whole/metrics.json) <(facts judged/metrics.json) || fail "metrics.json: $(diff whole/metrics.json judged/metrics.json)"
+grep -q '"detections": ' whole/metrics.json || fail "metrics.json does not count detections"
+# What a config leaves to be measured is as the run had it.
+expect 0 "best.pt: detects in FP32, CHANNELS_LAST" "$tools/evaluate" --config=tiny.textproto --threads=1 \
+  --weights=whole/checkpoints/best.pt --output=measured trainer.precision=AUTO trainer.memory_format=AUTO_FORMAT
+cmp -s whole/detections.json measured/detections.json || fail "evaluate finds other boxes where the config says AUTO"
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --output=views 'evaluator.views={ horizontal_flip: true scale: 1.5 }'
 cmp -s whole/detections.json views/detections.json && fail "more views find the same boxes"
 expect 0 "" "$tools/describe" --config=tiny.textproto --json
@@ -147,16 +189,49 @@ expect 0 "2 images" "$tools/detect" --run=whole --threads=1 --min_score=0 --outp
 cp drawn/a.jpg pictures/c.jpg && truncate -s -200 pictures/c.jpg
 expect 2 "pictures/c.jpg" "$tools/detect" --run=whole --threads=1 pictures
 [[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images before the broken one"
+# A dataset's results file, without its truths.
+expect 0 "16 images" "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 16 scene_seed: 2 }' --output=results
+cmp -s whole/detections.json results/detections.json || fail "detect --data finds other boxes than train"
+expect 2 "--data needs --output=DIR" "$tools/detect" --run=whole --data='digits {}'
+expect 2 "--config is for --data alone" "$tools/detect" --run=whole --config=tiny.textproto pictures
+# Sheets, and the life of one truth.
+expect 0 "" "$tools/visualize" --run=whole --threads=1 --count=2 --tile=64 --output=sheets
+for sheet in truth anchors_level_1 anchors_level_2 positives augmented detections; do
+  [[ $(head -c 4 sheets/$sheet.png | tail -c 3) == PNG ]] || fail "sheets/$sheet.png is no PNG"
+done
+expect 0 "sheets/trace.png" "$tools/visualize" --run=whole --threads=1 --trace=1:0 --output=sheets
+grep -q '^Truth 0 of scene 0 ' out.txt && grep -q 'loc. loss' out.txt || fail "the trace says $(head out.txt)"
+expect 2 "give --config=F or --run=DIR" "$tools/visualize" --show=truth
+expect 2 "did you mean 'truth'?" "$tools/visualize" --config=tiny.textproto --show=truths --output=sheets
+
+# The data doctor.
+expect 0 "report: $work/check.html" "$tools/check" --config=tiny.textproto --threads=1 --json
+grep -q '"anchor_recall"' out.txt && [[ -s check.html ]] || fail "check tells nothing of the anchors"
+expect 2 "nowhere" "$tools/check" --config=tiny.textproto --threads=1 'data.train={ voc { root: "nowhere" } }'
 
 # Its weights under another format start another run.
-expect 0 "named as this program's detectors" "$tools/convert_weights" --input=whole/checkpoints/best.pt \
-  --output=own.safetensors --names=own
+expect 0 "named as this program's detectors" "$tools/convert_weights" whole/checkpoints/best.pt \
+  own.safetensors --names=own
 expect 0 "weights of this program's detectors loaded; unused: 0; missing: 0; mismatched: 0" "${train[@]}" \
   --output="$work/tuned" trainer.epochs=1 model.weights.path=own.safetensors
 grep -q '^loaded: [1-9]' tuned/weights.txt && grep -q '^  backbone\.' tuned/weights.txt &&
   grep -q '^missing in the file: 0$' tuned/weights.txt || fail "weights.txt says $(head tuned/weights.txt)"
 expect 2 "is no file of PyTorch's" "${train[@]}" --output="$work/untuned" model.weights.path=tiny.textproto
-expect 2 "use --names=own" "$tools/convert_weights" --input=whole/checkpoints/best.pt --output=theirs.pt
+[[ ! -e untuned ]] || fail "weights that cannot be read leave a folder"
+expect 2 "use --names=own" "$tools/convert_weights" whole/checkpoints/best.pt theirs.pt
+expect 0 "" "$tools/convert_weights" --input=whole/checkpoints/best.pt --output=own_again.safetensors --names=own
+cmp -s own.safetensors own_again.safetensors || fail "convert_weights writes other weights by --input and --output"
+expect 2 "OUT, the file to write, is not set" "$tools/convert_weights" whole/checkpoints/best.pt
+expect 2 "'c' is a file too many" "$tools/convert_weights" a b c
+
+# A dataset in one file.
+expect 0 "" "$tools/pack" --config=tiny.textproto --split=validation --output=digits.packed
+grep -q '16 images' out.txt || fail "pack says $(cat out.txt)"
+expect 0 "" "$tools/pack" --verify=digits.packed
+expect 2 "digits.packed: exists" "$tools/pack" --config=tiny.textproto --output=digits.packed
+expect 2 "no packed dataset" "$tools/pack" --verify=tiny.textproto
+expect 2 "want WxH" "$tools/pack" --config=tiny.textproto --size=300 --output=other.packed
+expect 2 "--split is 'test'" "$tools/pack" --config=tiny.textproto --split=test --output=other.packed
 
 # A sweep, stopped and resumed, tabulates what an undisturbed one does.
 cat > sweep.textproto << END
@@ -169,11 +244,22 @@ seed: [1, 2]
 END
 sweep=("$tools/sweep" --config=sweep.textproto --threads=1)
 expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep"
-"${sweep[@]}" --output="$work/sweep2" > /dev/null 2>&1 &
-child=$!
-until compgen -G 'sweep2/*seed=2/metrics.jsonl' > /dev/null || ! kill -0 $child 2> /dev/null; do :; done
-kill -TERM $child
-wait $child
+# stop_sweep POINT SIGNAL STATUS [--resume]: while POINT trains, the signal ends it so.
+stop_sweep() {
+  local point=$1 signal=$2 wanted=$3 got=0
+  "${sweep[@]}" --output="$work/sweep2" "${@:4}" > /dev/null 2>&1 &
+  child=$!
+  until [[ -e sweep2/$point/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do :; done
+  kill -"${signal#TWICE-}" $child 2> /dev/null
+  if [[ $signal == TWICE-* ]]; then while kill -"${signal#TWICE-}" $child 2> /dev/null; do :; done; fi
+  wait $child 2> /dev/null || got=$?
+  [[ $got == "$wanted" ]] || fail "a sweep that got $signal at $point ended with $got, not $wanted"
+}
+# Each goes on at once where the one before was stopped.
+stop_sweep m=1,seed=1 TERM 143
+stop_sweep m=1,seed=2 INT 130 --resume
+stop_sweep m=2,seed=1 TWICE-TERM 143 --resume
+stop_sweep m=2,seed=2 KILL 137 --resume
 expect 0 "sweep folder" "${sweep[@]}" --output="$work/sweep2" --resume
 cmp -s sweep/table.txt sweep2/table.txt || fail "the resumed sweep's table differs: $(diff sweep/table.txt sweep2/table.txt)"
 
@@ -187,17 +273,24 @@ cat > limited.textproto << END
 # proto-message: ssd.Sweep
 base: "tiny.textproto"
 set: "trainer.epochs=1"
-seed: 1
+set: "trainer.memory_format=AUTO_FORMAT"
+seed: [1, 2]
 END
 limited=("$tools/sweep" --config=limited.textproto --threads=1 --output="$work/limited")
 expect 1 "not done: seed=1: stopped at its time limit" "${limited[@]}" trainer.time_limit=1e-9
+# All its points have the format that was measured when it was started.
+grep -h ' memory_format: ' limited/points/*.textproto limited/*/config.textproto > formats.txt
+[[ $(wc -l < formats.txt) == 4 && $(sort -u formats.txt | wc -l) == 1 ]] || fail "formats: $(cat formats.txt)"
+grep -q AUTO formats.txt && fail "the sweep's format is left open: $(cat formats.txt)"
 expect 0 "sweep folder" "${limited[@]}" --resume
-grep -q '^base  *1 ' limited/table.txt || fail "limited: $(cat limited/table.txt)"
+grep -q 'every point trains in' err.txt && fail "the resumed sweep measures again"
+grep -q '^base  *2 ' limited/table.txt || fail "limited: $(cat limited/table.txt)"
 
 # Data and weights that are not there are missed before the first point trains.
 { cat sweep.textproto; echo "axis { name: \"data\" point { label: \"x\" set: 'data.train={ voc { root: \"nowhere\" image_set: \"train\" } }' } }"; } > nodata.textproto
 expect 2 "nowhere" "$tools/sweep" --config=nodata.textproto --output="$work/nodata"
 expect 2 "nowhere.pt" "${sweep[@]}" --output="$work/nodata" model.weights.path=nowhere.pt
+expect 2 "--device='tpu'" "${sweep[@]}" --output="$work/nodata" --device=tpu
 [[ ! -e nodata ]] || fail "a sweep without data or weights leaves a folder"
 
 ((failures == 0)) || exit 1

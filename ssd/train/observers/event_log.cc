@@ -29,21 +29,20 @@ double SecondsSince1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// TensorBoard reads files in the order of their names, which begin with the time they were made:
-// now, or just after the newest file if the clock has not moved on or has been set back.
-int64_t TimeOfNewFile(const std::string& folder) {
-  int64_t time = static_cast<int64_t>(SecondsSince1970());
+// The latest time that the name of an event file in `folder` begins with; nullopt: there is none.
+std::optional<int64_t> TimeOfNewestFile(const std::string& folder) {
+  std::optional<int64_t> newest;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    int64_t other = 0;
+    int64_t time = 0;
     if (absl::StartsWith(name, kPrefix) &&
         absl::SimpleAtoi(
-            name.substr(kPrefix.size(), name.find('.', kPrefix.size()) - kPrefix.size()), &other)) {
-      time = std::max(time, other + 1);
+            name.substr(kPrefix.size(), name.find('.', kPrefix.size()) - kPrefix.size()), &time)) {
+      newest = std::max(newest.value_or(time), time);
     }
   }
-  return time;
+  return newest;
 }
 
 TensorBoardEvent EventAt(int64_t step) {
@@ -66,8 +65,13 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Create(const std::string& fo
                                                            int64_t step) {
   char host[256] = "localhost";
   gethostname(host, sizeof(host) - 1);
+  // TensorBoard reads files in the order of their names: after the newest, even if the clock has
+  // not moved on since or has been set back.
+  const std::optional<int64_t> newest = TimeOfNewestFile(folder);
+  int64_t time = static_cast<int64_t>(SecondsSince1970());
+  if (newest.has_value()) time = std::max(time, *newest + 1);
   const std::string path =
-      absl::StrFormat("%s/%s%010d.%s.%d", folder, kPrefix, TimeOfNewFile(folder), host, getpid());
+      absl::StrFormat("%s/%s%010d.%s.%d", folder, kPrefix, time, host, getpid());
   std::FILE* const file = std::fopen(path.c_str(), "wb");
   if (file == nullptr) return FileError(errno, "cannot write", path);
   std::unique_ptr<EventLog> log(new EventLog(path, file));
@@ -75,7 +79,7 @@ absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Create(const std::string& fo
   TensorBoardEvent version = EventAt(step);
   version.set_file_version("brain.Event:2");
   log->Write(version.SerializeAsString());
-  if (step > 0) {
+  if (newest.has_value()) {
     TensorBoardEvent start = EventAt(step + 1);
     start.mutable_session_log()->set_status(TensorBoardEvent::SessionLog::START);
     log->Write(start.SerializeAsString());
@@ -96,6 +100,10 @@ void EventLog::OnStep(const StepRecord& record) {
   AddScalar("train/epoch", record.epoch, event);
   AddScalar("timing/images_per_second", record.images_per_second, event);
   AddScalar("timing/data_wait_share", record.data_wait_share, event);
+  AddScalar("timing/decode_seconds", record.decode_seconds, event);
+  AddScalar("timing/transform_seconds", record.transform_seconds, event);
+  AddScalar("timing/queue_depth", record.queue_depth, event);
+  AddScalar("timing/cache_hit_rate", record.cache_hit_rate, event);
   Write(event.SerializeAsString());
   Flush(/*to_disk=*/false);
 }

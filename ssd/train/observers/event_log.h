@@ -21,8 +21,9 @@ namespace ssd {
 class EventLog final : public TrainingObserver {
  public:
   // Starts a new file in `folder`, after all that are there. `step` is the last step that stands
-  // when a run goes on from a checkpoint, 0 when it begins: TensorBoard forgets what older files
-  // say of later steps. \error as FileError.
+  // when a run goes on from a checkpoint, 0 when it begins, also anew after it was killed before
+  // its first checkpoint: TensorBoard forgets what older files say of later steps. \error as
+  // FileError.
   static absl::StatusOr<std::unique_ptr<EventLog>> Create(const std::string& folder, int64_t step);
   ~EventLog() override;
 

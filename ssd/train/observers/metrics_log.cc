@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
@@ -109,6 +110,12 @@ void MetricsLog::OnStep(const StepRecord& record) {
   line.Number("seconds", record.seconds);
   line.Number("images_per_second", record.images_per_second);
   line.Number("data_wait_share", record.data_wait_share);
+  for (const auto& [name, value] : {std::pair("decode_seconds", record.decode_seconds),
+                                    std::pair("transform_seconds", record.transform_seconds),
+                                    std::pair("queue_depth", record.queue_depth),
+                                    std::pair("cache_hit_rate", record.cache_hit_rate)}) {
+    if (value.has_value()) line.Number(name, value);
+  }
   Write(line.End());
 }
 

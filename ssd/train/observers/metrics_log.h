@@ -16,11 +16,14 @@ namespace ssd {
 // Writes metrics.jsonl, one JSON object a line:
 //   {"step":20,"epoch":0.5,"train.loss":5.25,"train.classification_loss":...,
 //    "train.localization_loss":...,"train.gradient_norm":...,"train.learning_rate":...,
-//    "timing":{"seconds":...,"images_per_second":...,"data_wait_share":...}}
+//    "timing":{"seconds":...,"images_per_second":...,"data_wait_share":...,
+//              "decode_seconds":...,"transform_seconds":...,"queue_depth":...,
+//              "cache_hit_rate":...}}
 //   {"step":40,"epoch":1,"validation.AP":0.25,...,"best":true,"timing":{"seconds":...}}
 // Numbers are the shortest text that reads back the same, null where they do not exist or are not
 // finite. What a clock says stands under "timing" and nowhere else: without it the files of two
-// equal runs are equal, whether or not one of them was stopped and resumed.
+// equal runs are equal, whether or not one of them was stopped and resumed. decode_seconds and
+// transform_seconds are an image's, in one of the loader's threads.
 //
 // A file that cannot be written any more is reported once on the log and given up; it does not stop
 // the run.

@@ -173,6 +173,28 @@ TEST(EventLog, AResumedRunStartsANewerFileThatPurges) {
   EXPECT_EQ(events[1].step(), 41);  // TensorBoard drops what has this step or a later one
 }
 
+TEST(EventLog, ARunKilledBeforeItsFirstCheckpointPurgesAllItsSteps) {
+  const std::string folder = NewFolder("repeated_events");
+  {
+    auto log = *EventLog::Create(folder, 0);
+    log->OnStep(RecordOf(1));
+  }
+  const std::string first = *FilesIn(folder).begin();
+  EXPECT_FALSE(ReadEvents(first)[1].has_session_log()) << "a run that begins has nothing to purge";
+  {
+    auto log = *EventLog::Create(folder, 0);
+    log->OnStep(RecordOf(1));
+  }
+  const std::set<std::string> files = FilesIn(folder);
+  ASSERT_EQ(files.size(), 2u);
+  EXPECT_EQ(*files.begin(), first);
+  const std::vector<TensorBoardEvent> events = ReadEvents(*files.rbegin());
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[1].session_log().status(), TensorBoardEvent::SessionLog::START);
+  EXPECT_EQ(events[1].step(), 1);
+  EXPECT_EQ(events[2].step(), 1);
+}
+
 TEST(EventLog, NamesAFolderItCannotWrite) {
   const auto log = EventLog::Create(testing::TempDir() + "/none", 0);
   EXPECT_EQ(log.status().code(), absl::StatusCode::kNotFound);
@@ -187,6 +209,13 @@ TEST(MetricsLog, WritesOneObjectALine) {
     record.gradient_norm = std::numeric_limits<double>::infinity();
     record.localization_loss = std::numeric_limits<double>::quiet_NaN();
     log->OnStep(record);
+    // Of a source of batches that counts.
+    record = RecordOf(30);
+    record.decode_seconds = 0.004;
+    record.transform_seconds = 0.0025;
+    record.queue_depth = 3.5;
+    record.cache_hit_rate = 0.75;
+    log->OnStep(record);
     const Metrics metrics = SmallMetrics();
     log->OnEvaluation(EvaluationOf(20, metrics));
     log->OnEnd("done");
@@ -196,6 +225,11 @@ TEST(MetricsLog, WritesOneObjectALine) {
             "\"train.localization_loss\":null,\"train.gradient_norm\":null,"
             "\"train.learning_rate\":0.001,\"timing\":{\"seconds\":12.5,"
             "\"images_per_second\":218.4,\"data_wait_share\":0.03}}\n"
+            "{\"step\":30,\"epoch\":0.15,\"train.loss\":3.25,\"train.classification_loss\":2.125,"
+            "\"train.localization_loss\":1.125,\"train.gradient_norm\":0.1,"
+            "\"train.learning_rate\":0.001,\"timing\":{\"seconds\":12.5,"
+            "\"images_per_second\":218.4,\"data_wait_share\":0.03,\"decode_seconds\":0.004,"
+            "\"transform_seconds\":0.0025,\"queue_depth\":3.5,\"cache_hit_rate\":0.75}}\n"
             "{\"step\":20,\"epoch\":0.1,\"validation.AP\":0.3333333333333333,"
             "\"validation.AP50\":0.75,\"validation.APl\":null,\"best\":true,"
             "\"timing\":{\"seconds\":2.5}}\n");

@@ -1,0 +1,49 @@
+#ifndef DATA_IMAGE_HEADER_H_
+#define DATA_IMAGE_HEADER_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "data/image_orientation.h"
+#include "ssd/core/geometry.h"
+
+namespace ssd {
+
+// Images of more pixels are refused by their header, before memory is taken for them: 400 MB as
+// RGB.
+inline constexpr int64_t kMaxImagePixels = int64_t{1} << 27;
+
+enum class ImageFormat { kUnknown, kJpeg, kPng, kBmp, kWebP, kTiff, kPnm, kGif };
+
+// By the first bytes. kUnknown: none of them.
+ImageFormat FormatOf(absl::string_view bytes);
+
+// What an image file tells before its pixels.
+struct ImageHeader {
+  ImageSize stored;  // of the pixels as they are stored
+  int orientation = kUpright;
+
+  // Of the upright image.
+  ImageSize size() const {
+    return ExchangesSides(orientation) ? ImageSize{stored.width, stored.height} : stored;
+  }
+};
+
+// The header of a PNG, BMP, WebP, TIFF or PNM image. Finds what has been cut off: all of a PNG's
+// chunks and their sums are checked, and whether the pixels that other formats announce are there,
+// as far as headers tell. JPEG: jpeg_file.h.
+// \error DataLoss and ResourceExhausted naming `name`; also for animated WebP, GIF and unknown
+// formats.
+absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::string_view name);
+
+// DataLoss "name: what; ...".
+absl::Status CorruptImageError(absl::string_view name, absl::string_view what);
+
+// \error DataLoss for no pixels, ResourceExhausted for more than kMaxImagePixels.
+absl::Status CheckPixels(absl::string_view name, ImageSize size);
+
+}  // namespace ssd
+
+#endif  // DATA_IMAGE_HEADER_H_

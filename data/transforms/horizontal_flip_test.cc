@@ -1,0 +1,43 @@
+#include <gtest/gtest.h>
+
+#include <opencv2/core.hpp>
+
+#include "data/transforms/transform_testing.h"
+#include "ssd/core/random.h"
+
+namespace ssd {
+namespace {
+
+TEST(HorizontalFlipTest, TwiceIsIdentity) {
+  const cv::Mat image = ToMat(Golden()["resize"]["src"]);
+  Sample sample = MakeSample(image, {{1, 2, 4.5, 6}});
+  const auto flip = MakeTransform("horizontal_flip { probability: 1 }");
+  Random random(1, 1, 1);
+  flip->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {4.5, 2, 8, 6}, 1e-12);
+  EXPECT_EQ(sample.image.Render()->at<cv::Vec3b>(0, 0), image.at<cv::Vec3b>(0, 8));
+  flip->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {1, 2, 4.5, 6}, 1e-12);
+  EXPECT_EQ(MaxDifference(*sample.image.Render(), image), 0);
+}
+
+TEST(HorizontalFlipTest, HappensWithItsProbability) {
+  const auto flip = MakeTransform("horizontal_flip { probability: 0.3 }");
+  int flipped = 0;
+  constexpr int kRuns = 2000;
+  for (uint64_t run = 0; run < kRuns; ++run) {
+    Sample sample = MakeSample(cv::Mat(1, 4, CV_8UC3), {});
+    Random random(1, 1, run);
+    flip->Apply(random, sample);
+    flipped += sample.geometry.scale_x < 0;
+  }
+  EXPECT_NEAR(flipped, 0.3 * kRuns, 82);  // four standard deviations
+}
+
+TEST(HorizontalFlipTest, WrongOptionsNameFieldValueAndRange) {
+  ExpectRefused("horizontal_flip { probability: 1.5 }", "horizontal_flip.probability: 1.5");
+  ExpectRefused("horizontal_flip { probability: nan }", "horizontal_flip.probability: nan");
+}
+
+}  // namespace
+}  // namespace ssd

@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include <opencv2/core.hpp>
+#include <set>
+#include <tuple>
+
+#include "data/transforms/transform_testing.h"
+#include "ssd/core/random.h"
+
+namespace ssd {
+namespace {
+
+// Draws probabilities and amounts as documented: counts what happened to a grey image.
+TEST(PhotometricDistortionTest, EachOperationHappensHalfOfTheTime) {
+  const auto distort = MakeTransform(
+      "photometric_distortion { min_contrast: 0.5 max_contrast: 0.5 hue: 0 "
+      "min_saturation: 1 max_saturation: 1 brightness: 20 }");
+  int dark = 0, unchanged = 0;
+  constexpr int kRuns = 2000;
+  for (uint64_t run = 0; run < kRuns; ++run) {
+    Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar::all(100)), {});
+    Random random(1, 1, run);
+    distort->Apply(random, sample);
+    const int value = sample.image.Render()->at<cv::Vec3b>(0)[0];
+    ASSERT_TRUE((value >= 40 && value <= 60) || (value >= 80 && value <= 120)) << value;
+    dark += value <= 60;
+    unchanged += value == 100;
+  }
+  EXPECT_NEAR(dark, kRuns / 2, 100);
+  // A quarter has neither; brightness rounds to 0 now and then.
+  EXPECT_NEAR(unchanged, kRuns * (0.25 + 0.25 / 40), 90);
+}
+
+TEST(PhotometricDistortionTest, ShufflesChannelsInAllSixOrders) {
+  const auto distort =
+      MakeTransform("photometric_distortion { probability: 0 channel_shuffle_probability: 0.5 }");
+  std::set<std::tuple<int, int, int>> seen;
+  int unchanged = 0;
+  constexpr int kRuns = 2000;
+  for (uint64_t run = 0; run < kRuns; ++run) {
+    Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar(10, 20, 30)), {});
+    Random random(1, 1, run);
+    distort->Apply(random, sample);
+    const cv::Vec3b pixel = sample.image.Render()->at<cv::Vec3b>(0);
+    EXPECT_EQ(pixel[0] + pixel[1] + pixel[2], 60);
+    seen.emplace(pixel[0], pixel[1], pixel[2]);
+    unchanged += pixel == cv::Vec3b(10, 20, 30);
+  }
+  EXPECT_EQ(seen.size(), 6u);
+  // A half, and a sixth of the other; four standard deviations.
+  EXPECT_NEAR(unchanged, kRuns * (0.5 + 0.5 / 6), 89);
+}
+
+// What comes after draws the same numbers as before there was a shuffle.
+TEST(PhotometricDistortionTest, WithoutShuffleDrawsNothingForIt) {
+  const auto distort = MakeTransform("photometric_distortion { probability: 0 }");
+  Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar::all(100)), {});
+  Random random(1, 1, 1);
+  distort->Apply(random, sample);
+  Random expected(1, 1, 1);
+  for (int i = 0; i < 5; ++i) expected.Uniform();
+  EXPECT_EQ(random(), expected());
+}
+
+TEST(PhotometricDistortionTest, WrongOptionsNameFieldValueAndRange) {
+  ExpectRefused("photometric_distortion { brightness: -1 }",
+                "photometric_distortion.brightness: -1");
+  ExpectRefused("photometric_distortion { min_contrast: 2 }",
+                "photometric_distortion.min_contrast: 2");
+  ExpectRefused("photometric_distortion { max_saturation: -1 }",
+                "photometric_distortion.max_saturation: -1");
+  ExpectRefused("photometric_distortion { hue: 200 }", "photometric_distortion.hue: 200");
+  ExpectRefused("photometric_distortion { probability: 2 }",
+                "photometric_distortion.probability: 2");
+  ExpectRefused("photometric_distortion { channel_shuffle_probability: 1.5 }",
+                "photometric_distortion.channel_shuffle_probability: 1.5");
+}
+
+}  // namespace
+}  // namespace ssd

@@ -1,0 +1,30 @@
+#include <gtest/gtest.h>
+
+#include <opencv2/core.hpp>
+
+#include "data/transforms/transform_testing.h"
+#include "ssd/core/random.h"
+
+namespace ssd {
+namespace {
+
+TEST(VerticalFlipTest, TwiceIsIdentity) {
+  const cv::Mat image = ToMat(Golden()["resize"]["src"]);
+  const double height = image.rows;
+  Sample sample = MakeSample(image, {{1, 2, 4.5, 6}});
+  const auto flip = MakeTransform("vertical_flip { probability: 1 }");
+  Random random(1, 1, 1);
+  flip->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {1, height - 6, 4.5, height - 2}, 1e-12);
+  EXPECT_EQ(sample.image.Render()->at<cv::Vec3b>(0, 0), image.at<cv::Vec3b>(image.rows - 1, 0));
+  flip->Apply(random, sample);
+  ExpectNear(sample.truth.objects[0].box, {1, 2, 4.5, 6}, 1e-12);
+  EXPECT_EQ(MaxDifference(*sample.image.Render(), image), 0);
+}
+
+TEST(VerticalFlipTest, WrongOptionsNameFieldValueAndRange) {
+  ExpectRefused("vertical_flip { probability: -0.5 }", "vertical_flip.probability: -0.5");
+}
+
+}  // namespace
+}  // namespace ssd

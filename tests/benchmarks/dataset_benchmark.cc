@@ -1,0 +1,175 @@
+// How long annotation files take to read, and how much memory: a COCO file as large as
+// instances_train2017.json (118,287 images, 860,001 objects with polygons, 450 MB), made by rule,
+// and a VOC folder. Google Benchmark's flags; the folder for temporary files is TMPDIR's.
+//
+//   bazel run //tests/benchmarks:dataset_benchmark
+
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "data/dataset.h"
+#include "ssd/core/logging.h"
+#include "ssd/core/random.h"
+
+namespace ssd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kImages = 118287;
+constexpr int64_t kObjects = 860001;
+constexpr int64_t kCategories = 80;
+
+// Removed when the program ends.
+class TemporaryFolder {
+ public:
+  TemporaryFolder()
+      : path_(fs::temp_directory_path() / absl::StrCat("ssd_dataset_benchmark_", getpid())) {
+    fs::create_directories(path_);
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  const fs::path path_;
+};
+
+const fs::path& Folder() {
+  static const TemporaryFolder folder;
+  return folder.path();
+}
+
+// With holes.
+int64_t ImageId(int64_t i) { return 9 + 5 * i; }
+int64_t CategoryId(int64_t i) { return 1 + i * 9 / 8; }
+
+std::string ImageName(int64_t id) {
+  const std::string digits = absl::StrCat(id);
+  return absl::StrCat(std::string(12 - digits.size(), '0'), digits, ".jpg");
+}
+
+// A number with two decimals, as COCO's are.
+std::string Decimal(int64_t hundredths) {
+  const int64_t rest = hundredths % 100;
+  return absl::StrCat(hundredths / 100, rest < 10 ? ".0" : ".", rest);
+}
+
+// One line, the fields in COCO's order. Returns the path.
+std::string WriteCoco() {
+  const fs::path images = Folder() / "images";
+  fs::create_directories(images);
+  std::ofstream(images / ImageName(ImageId(0))).put(' ');
+  const std::string path = (Folder() / "instances.json").string();
+  std::ofstream file(path, std::ios::binary);
+  file << R"({"info": {"description": "made by rule", "year": 2017}, "licenses": [], "images": [)";
+  for (int64_t i = 0; i < kImages; ++i) {
+    const std::string name = ImageName(ImageId(i));
+    file << absl::StrCat(
+        i > 0 ? "," : "", R"({"license": 3,"file_name": ")", name,
+        R"(","coco_url": "http://images.cocodataset.org/train2017/)", name,
+        R"(","height": 480,"width": 640,"date_captured": "2013-11-14 11:18:45",)",
+        R"("flickr_url": "http://farm9.staticflickr.com/8186/8119368305_4e622c8349_z.jpg","id": )",
+        ImageId(i), "}");
+  }
+  file << R"(],"annotations": [)";
+  for (int64_t i = 0; i < kObjects; ++i) {
+    Random random(1, 0, static_cast<uint64_t>(i));
+    const int64_t x = random.Integer(0, 50000), y = random.Integer(0, 35000);
+    const int64_t width = random.Integer(500, 13500), height = random.Integer(500, 12500);
+    const int64_t corners = random.Integer(10, 51);
+    const int64_t image = random.Integer(0, kImages - 1);
+    const int64_t category = random.Integer(0, kCategories - 1);
+    std::string polygon;
+    for (int64_t k = 0; k < corners; ++k) {
+      absl::StrAppend(&polygon, k > 0 ? "," : "", Decimal(x + k * width / corners), ",",
+                      Decimal(y + (k * k * 37) % height));
+    }
+    file << absl::StrCat(i > 0 ? "," : "", R"({"segmentation": [[)", polygon, R"(]],"area": )",
+                         Decimal(width * height / 150), R"(,"iscrowd": )", i % 100 == 0 ? 1 : 0,
+                         R"(,"image_id": )", ImageId(image), R"(,"bbox": [)", Decimal(x), ",",
+                         Decimal(y), ",", Decimal(width), ",", Decimal(height),
+                         R"(],"category_id": )", CategoryId(category), R"(,"id": )", 1000 + 2 * i,
+                         "}");
+  }
+  file << R"(],"categories": [)";
+  for (int64_t i = 0; i < kCategories; ++i) {
+    file << absl::StrCat(i > 0 ? "," : "", R"({"supercategory": "thing","id": )", CategoryId(i),
+                         R"(,"name": "class )", i, R"("})");
+  }
+  file << "]}";
+  CHECK(file.flush().good()) << "cannot write " << path;
+  return path;
+}
+
+// Of the whole program so far, making the file included, which takes next to nothing.
+double PeakMegabytes() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void ReadCoco(benchmark::State& state) {
+  static const std::string& path = *new std::string(WriteCoco());
+  DatasetConfig config;
+  config.mutable_coco()->set_annotations(path);
+  config.mutable_coco()->set_images((Folder() / "images").string());
+  for (auto _ : state) {
+    const auto dataset = CreateDataset(config, {});
+    CHECK(dataset.ok()) << dataset.status();
+    CHECK_EQ((*dataset)->size(), kImages);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(fs::file_size(path)));
+  state.counters["peak_megabytes"] = PeakMegabytes();
+}
+
+// Files of seven objects each; items are images.
+void ReadVoc(benchmark::State& state) {
+  constexpr int64_t kFiles = 10000;
+  const fs::path root = Folder() / "voc";
+  if (!fs::exists(root)) {
+    fs::create_directories(root / "Annotations");
+    fs::create_directories(root / "JPEGImages");
+    for (int64_t i = 0; i < kFiles; ++i) {
+      const std::string name = absl::StrCat("image_", i);
+      std::ofstream(root / "JPEGImages" / (name + ".jpg")).put(' ');
+      std::ofstream file(root / "Annotations" / (name + ".xml"));
+      file << "<annotation>\n  <folder>images</folder>\n  <filename>" << name << ".jpg</filename>\n"
+           << "  <size><width>500</width><height>375</height><depth>3</depth></size>\n";
+      for (int64_t k = 1; k <= 7; ++k) {
+        file << "  <object>\n    <name>class " << k << "</name>\n    <pose>Left</pose>\n"
+             << "    <difficult>0</difficult>\n    <bndbox>\n      <xmin>" << k << "</xmin>\n"
+             << "      <ymin>" << 2 * k << "</ymin>\n      <xmax>" << 100 + k << "</xmax>\n"
+             << "      <ymax>" << 200 + k << "</ymax>\n    </bndbox>\n  </object>\n";
+      }
+      file << "</annotation>\n";
+    }
+  }
+  DatasetConfig config;
+  config.mutable_voc()->set_root(root.string());
+  for (auto _ : state) {
+    const auto dataset = CreateDataset(config, {});
+    CHECK(dataset.ok()) << dataset.status();
+    CHECK_EQ((*dataset)->size(), kFiles);
+  }
+  state.SetItemsProcessed(state.iterations() * kFiles);
+}
+
+BENCHMARK(ReadCoco)->Name("BM_ReadCoco")->Unit(benchmark::kSecond)->UseRealTime();
+BENCHMARK(ReadVoc)->Name("BM_ReadVoc")->Unit(benchmark::kSecond)->UseRealTime();
+
+}  // namespace
+}  // namespace ssd
+
+BENCHMARK_MAIN();
