@@ -20,7 +20,9 @@ struct TransformContext {
 };
 
 // One step of a sample's way to the network. Changes image, geometry and truth together; drops
-// truths that the view no longer shows. Stateless: all chance comes from `random`.
+// truths that the view no longer shows. Stateless: all chance comes from `random`. Geometry is
+// changed by the functions of sample_view.h, colours by LazyImage::Recolor. Create's errors name
+// fields from the kind on ("expand.max_ratio: 0.5 ..."); the caller puts list and place before it.
 class Transform {
  public:
   virtual ~Transform() = default;
@@ -30,7 +32,8 @@ class Transform {
 
 using TransformRegistry = Registry<Transform, TransformContext>;
 
-// The transforms that `configs` name, in order. \error as the registry's, naming the position.
+// The transforms that `configs` name, in order.
+// \error as the registry's, after the position: "transform[1].expand.max_ratio: 0.5 ...".
 absl::StatusOr<std::vector<std::unique_ptr<Transform>>> CreateTransforms(
     const google::protobuf::RepeatedPtrField<TransformConfig>& configs,
     const TransformContext& context);

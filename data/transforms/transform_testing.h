@@ -39,6 +39,7 @@ cv::Mat NoiseImage(ImageSize size, uint64_t seed);
 std::unique_ptr<Transform> MakeTransform(const std::string& text, ImageSize input = {60, 80});
 
 // The same with these colours outside images and with its status.
+// \error as the registry's, without a position: "expand.max_ratio: 0.5 ...".
 absl::StatusOr<std::unique_ptr<Transform>> CreateTransform(const std::string& text,
                                                            const TransformContext& context);
 
@@ -47,7 +48,8 @@ Sample MakeSample(const cv::Mat& image, const std::vector<PixelBox>& boxes);
 
 void ExpectNear(const PixelBox& a, const PixelBox& b, double tolerance);
 
-// Expects that the transform is refused as InvalidArgument with a message that starts so.
+// Expects that the transform is refused as InvalidArgument with a message that starts so:
+//   ExpectRefused("expand { max_ratio: 0.5 }", "expand.max_ratio: 0.5");
 void ExpectRefused(const std::string& text, const std::string& message);
 
 }  // namespace ssd

@@ -19,17 +19,21 @@ struct ScheduleContext {
 };
 
 // A multiplier of the learning rate as a pure function of the step, so that resuming is exact.
+// Does not apply the warm-up, which CreateSchedule multiplies in: a curve over the whole run starts
+// at context.warmup_steps, one whose options count steps or epochs counts them from step 0.
 class Schedule {
  public:
   virtual ~Schedule() = default;
 
-  // step: 0 for the first optimizer step.
+  // In [0, 1]. step: >= 0, 0 for the first optimizer step; also asked beyond the run's last.
   virtual double Multiplier(int64_t step) const = 0;
 };
 
 using ScheduleRegistry = Registry<Schedule, ScheduleContext>;
 
 // The schedule of `config` with its warm-up, if any, multiplied in.
+// \error as the registry's, fields from the experiment's root:
+// "schedule.cosine.final_multiplier: 2 must be in [0, 1]".
 absl::StatusOr<std::unique_ptr<Schedule>> CreateSchedule(const ScheduleConfig& config,
                                                          const ScheduleContext& context);
 
