@@ -40,6 +40,11 @@ int64_t BatchesPerEpoch(int64_t size, const BatchLoaderOptions& options) {
 absl::Status CheckOptions(const BatchLoaderOptions& options) {
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.batch_size", options.batch_size, 1));
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.workers", options.workers, -1));
+  constexpr int kMostWorkers = 1024;  // more threads than a system starts end the program
+  if (options.workers > kMostWorkers) {
+    return absl::InvalidArgumentError(absl::StrCat("loader.workers: ", options.workers,
+                                                   " is too large; set at most ", kMostWorkers));
+  }
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.prefetch_batches", options.prefetch_batches, 1));
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.cache.max_megabytes", options.cache_megabytes, 0));
   SSD_RETURN_IF_ERROR(CheckAtLeast("model.input height", options.input.height, 1));

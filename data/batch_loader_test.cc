@@ -545,6 +545,8 @@ TEST(BatchLoaderTest, WrongOptionsAreErrors) {
   };
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.batch_size = 0; }), "loader.batch_size: 0"));
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.workers = -2; }), "loader.workers: -2"));
+  EXPECT_EQ(error([](auto& o) { o.workers = 1025; }),
+            "loader.workers: 1025 is too large; set at most 1024");
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.prefetch_batches = 0; }),
                                "loader.prefetch_batches: 0"));
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.cache_megabytes = -1; }),

@@ -107,8 +107,9 @@ class CocoJoin {
         }
         image.size = *size;
       }
-      known->second =
-          truths_.AddImage({image.id, std::move(image.file_name), image.size, {}}, path_);
+      SSD_ASSIGN_OR_RETURN(known->second,
+                           truths_.AddImage({image.id, std::move(image.file_name), image.size, {}},
+                                            path_, image.line));
     }
     return absl::OkStatus();
   }
@@ -162,7 +163,7 @@ class CocoJoin {
   }
 
  private:
-  static constexpr int64_t kLeftOut = -1;
+  static constexpr int64_t kLeftOut = TruthCollector::kLeftOut;
   static constexpr size_t kMostListed = 20;
 
   absl::Status Fault(ProblemKind kind, int64_t line, std::string message) {

@@ -269,6 +269,7 @@ TEST_F(CocoTest, NamesThePlaceOfBadFields) {
       {"\"b.png\"", "17", {"images[0]", "file_name", "a string"}},
       {"\"file_name\": \"b.png\", ", "", {"images[0]", "no file_name"}},
       {"\"width\": 40", "\"width\": -40", {"images[0]", "-40x30"}},
+      {"\"width\": 40", "\"width\": 3000000000", {":4:", "'b.png'", "3000000000x30 pixels"}},
       {"\"width\": 40", "\"width\": \"40\"", {"images[0]", "width"}},
       {"\"id\": 9,", "\"id\": 7,", {":6:", "'c.png'", "same id 7"}},
       {"\"id\": 4,", "\"id\": 3,", {":13:", "annotation 3", "same id"}},

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "data/image_header.h"
@@ -164,6 +166,18 @@ class EncodedImage : public EncodedSource {
 };
 
 }  // namespace
+
+bool IsImageName(absl::string_view file_name) {
+  // Of many names, some are numbers, which are told apart at once.
+  if (file_name.empty() || file_name.front() == '.' || !absl::ascii_isalpha(file_name.back())) {
+    return false;
+  }
+  for (const absl::string_view extension :
+       {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}) {
+    if (absl::EndsWithIgnoreCase(file_name, extension)) return true;
+  }
+  return false;
+}
 
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path) {
   SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));

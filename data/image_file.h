@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "data/lazy_image.h"
 #include "ssd/core/geometry.h"
 
@@ -12,14 +13,19 @@ namespace ssd {
 
 // Images in files and in memory as ImageSources. JPEG is decoded by libjpeg-turbo, PNG, BMP, WebP,
 // TIFF and PNM by OpenCV. Pixels always come out as 8-bit RGB: grey is repeated, CMYK is converted
-// (as Adobe stores it, inverted, like Pillow and OpenCV do), 16 bits are cut to 8, alpha is dropped
-// (not blended, like Pillow's convert("RGB")). The EXIF orientation of JPEG, PNG and WebP and the
-// tag of TIFF are honoured. An animated PNG is its default image, a TIFF of several its first.
+// (as Adobe stores it, inverted, with its marker or without, like Pillow and OpenCV do), 16 bits
+// are cut to 8, alpha is dropped (not blended, like Pillow's convert("RGB")). The EXIF orientation
+// of JPEG, PNG and WebP and the tag of TIFF are honoured. An animated PNG is its default image, a
+// TIFF of several its first.
 //
 // Nothing is printed for a bad image where its header tells that it is bad. An image whose data
 // ends early or does not decode, and a PNG with a damaged chunk, are errors; harmless faults of
 // JPEGs are not (jpeg_file.h). So are images of more than kMaxImagePixels (image_header.h), by
 // their header: 400 MB as RGB.
+
+// Whether a file in a folder of images counts as one: by its extension, in either case. Hidden
+// files do not; file managers leave them ("._a.jpg").
+bool IsImageName(absl::string_view file_name);
 
 // The size, after EXIF orientation, from the header. \error as OpenImageFile.
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path);

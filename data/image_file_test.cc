@@ -96,6 +96,33 @@ TEST(ImageFileTest, ConvertsFourColors) {
   }
 }
 
+TEST(ImageFileTest, TakesFourColorsWithoutMarkerAsOpenCvDoes) {
+  const cv::Mat image(24, 40, CV_8UC4, cv::Scalar(200, 100, 50, 204));
+  JpegForm form;
+  form.stored = JCS_CMYK;
+  form.quality = 100;
+  EXPECT_TRUE(absl::StrContains(Jpeg(image, form), "Adobe"));
+  form.adobe_marker = false;
+  const std::string bytes = Jpeg(image, form);
+  EXPECT_FALSE(absl::StrContains(bytes, "Adobe"));
+  const auto pixels = Decode(bytes);
+  ASSERT_TRUE(pixels.ok()) << pixels.status();
+  EXPECT_LE(LargestDifference(*pixels, cv::Mat(24, 40, CV_8UC3, cv::Scalar(160, 80, 40))), 2);
+  const cv::Mat by_opencv =
+      cv::imdecode(std::vector<uchar>(bytes.begin(), bytes.end()), cv::IMREAD_COLOR);
+  EXPECT_LE(LargestDifference(*pixels, Swapped(by_opencv)), 2);
+}
+
+TEST(ImageFileTest, KnowsImagesByName) {
+  for (const char* name : {"a.jpg", "b.JPEG", "c.d.Png", "e.bmp", "f.webp", "g.tif", "h.tiff",
+                           "i.ppm", "j.pgm", "k.pbm"}) {
+    EXPECT_TRUE(IsImageName(name)) << name;
+  }
+  for (const char* name : {"", "jpg", "a.txt", "a.jpg.7", "._a.jpg", ".a.png", ".jpg", "a.gif"}) {
+    EXPECT_FALSE(IsImageName(name)) << name;
+  }
+}
+
 TEST(ImageFileTest, DecodesPngAsItIs) {
   const cv::Mat image = Gradient(61, 37);
   const auto plain = Decode(Encode(".png", Swapped(image)));

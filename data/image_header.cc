@@ -280,10 +280,13 @@ absl::Status CorruptImageError(absl::string_view name, absl::string_view what) {
 
 absl::Status CheckPixels(absl::string_view name, ImageSize size) {
   if (size.height <= 0 || size.width <= 0) return CorruptImageError(name, "image without pixels");
-  if (size.height <= kMaxImagePixels / size.width) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(name, ": ", size.width, "x", size.height,
-                                                   " pixels; at most ", kMaxImagePixels,
-                                                   " are decoded: scale the image down"));
+  if (size.height <= kMaxImageSide && size.width <= kMaxImageSide &&
+      size.height <= kMaxImagePixels / size.width) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat(name, ": ", size.width, "x", size.height, " pixels; at most ", kMaxImagePixels,
+                   " are decoded, ", kMaxImageSide, " on a side: scale the image down"));
 }
 
 }  // namespace ssd

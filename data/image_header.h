@@ -14,6 +14,8 @@ namespace ssd {
 // Images of more pixels are refused by their header, before memory is taken for them: 400 MB as
 // RGB.
 inline constexpr int64_t kMaxImagePixels = int64_t{1} << 27;
+// So are longer ones, however thin: OpenCV decodes little more (2^20).
+inline constexpr int64_t kMaxImageSide = 1000000;
 
 enum class ImageFormat { kUnknown, kJpeg, kPng, kBmp, kWebP, kTiff, kPnm, kGif };
 
@@ -41,7 +43,8 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::strin
 // DataLoss "name: what; ...".
 absl::Status CorruptImageError(absl::string_view name, absl::string_view what);
 
-// \error DataLoss for no pixels, ResourceExhausted for more than kMaxImagePixels.
+// \error DataLoss for no pixels, ResourceExhausted for more than kMaxImagePixels, or than
+// kMaxImageSide on a side.
 absl::Status CheckPixels(absl::string_view name, ImageSize size);
 
 }  // namespace ssd

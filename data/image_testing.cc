@@ -52,6 +52,7 @@ std::string Jpeg(const cv::Mat& pixels, const JpegForm& form) {
                                                  : JCS_CMYK;
   jpeg_set_defaults(&jpeg);
   jpeg_set_colorspace(&jpeg, pixels.channels() == 1 ? JCS_GRAYSCALE : form.stored);
+  if (!form.adobe_marker) jpeg.write_Adobe_marker = FALSE;
   jpeg_set_quality(&jpeg, form.quality, TRUE);
   for (int i = 0; i < jpeg.num_components; ++i) {
     // The first component is brightness, and the fourth black.

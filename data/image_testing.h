@@ -32,6 +32,7 @@ struct JpegForm {
   bool progressive = false;
   int restart_rows = 0;  // rows of blocks between restart markers; 0: no markers
   int quality = 95;
+  bool adobe_marker = true;  // of CMYK and YCCK
 };
 
 // By libjpeg: of one channel, RGB or CMYK.

@@ -16,7 +16,8 @@ namespace {
 
 constexpr absl::string_view kEndOfImage("\xff\xd9", 2);
 
-// As Adobe stores CMYK: 255 is no ink.
+// As Adobe stores CMYK: 255 is no ink. Files without Adobe's marker do not say; like Pillow and
+// OpenCV, with which people look at their images, this takes them for Adobe's.
 cv::Mat RgbOfInvertedCmyk(const cv::Mat& cmyk) {
   cv::Mat rgb(cmyk.size(), CV_8UC3);
   for (int y = 0; y < cmyk.rows; ++y) {

@@ -43,8 +43,9 @@ class PackedDataset : public Dataset {
     }
     for (const Annotations& image : stored) {
       as_packed.AddAnnotations(image);
-      const int64_t index =
-          collector.AddImage({image.image_id, image.file_name, image.size, {}}, path);
+      SSD_ASSIGN_OR_RETURN(
+          const int64_t index,
+          collector.AddImage({image.image_id, image.file_name, image.size, {}}, path));
       for (const Annotation& object : image.objects) {
         SSD_RETURN_IF_ERROR(collector.AddObject(index, object, labels.names[object.label - 1]));
       }

@@ -45,7 +45,7 @@ struct TableImage {
   int64_t line = 0;  // that first names it
 };
 
-constexpr int64_t kLeftOut = -1;  // in place of an index in the collector
+constexpr int64_t kLeftOut = TruthCollector::kLeftOut;
 
 PixelBox Scaled(const PixelBox& box, ImageSize size) {
   const double width = static_cast<double>(size.width);
@@ -85,7 +85,9 @@ class TableJoin {
     std::unordered_map<std::string, size_t> place_of;
     image_of_row_.reserve(rows.size());
     for (const TableRow& row : rows) {
-      const auto [place, is_new] = place_of.emplace(row.image, images_.size());
+      // "./a.png" is "a.png".
+      const auto [place, is_new] =
+          place_of.emplace(fs::path(row.image).lexically_normal().string(), images_.size());
       image_of_row_.push_back(place->second);
       if (is_new) {
         images_.push_back({row.image, row.size, row.line});
@@ -132,8 +134,9 @@ class TableJoin {
           continue;
         }
       }
-      index_of_image_.back() =
-          truths_.AddImage({static_cast<int64_t>(i) + 1, image.name, image.size, {}}, path_);
+      const int64_t id = static_cast<int64_t>(i) + 1;
+      SSD_ASSIGN_OR_RETURN(index_of_image_.back(),
+                           truths_.AddImage({id, image.name, image.size, {}}, path_, image.line));
     }
     return absl::OkStatus();
   }

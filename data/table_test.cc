@@ -353,6 +353,17 @@ TEST_F(TableTest, JoinsRowsToImages) {
   EXPECT_EQ((*beside)->Fingerprint(), (*dataset)->Fingerprint());
 }
 
+TEST_F(TableTest, JoinsOneImageByTwoSpellings) {
+  WriteImage("a.png", 40, 30);
+  Write("boxes.csv", absl::StrCat(kHeader, "a.png,1,2,3,4,cat\n./a.png,1,2,3,5,cat\n",
+                                  "sub/../a.png,1,2,3,6,cat\n"));
+  const auto dataset = Create("");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  ASSERT_EQ((*dataset)->size(), 1);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "a.png");
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->objects.size(), 3u);
+}
+
 TEST_F(TableTest, SharesAreOfTheImage) {
   WriteImage("a.png", 200, 100);
   Write(

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "data/image_header.h"
 #include "data/label_index.h"
 #include "ssd/core/geometry.h"
 #include "ssd/core/logging.h"
@@ -67,7 +68,15 @@ absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id)
   return absl::OkStatus();
 }
 
-int64_t TruthCollector::AddImage(Annotations image, std::string annotation_file) {
+absl::StatusOr<int64_t> TruthCollector::AddImage(Annotations image, std::string annotation_file,
+                                                 int64_t line) {
+  const absl::Status size = CheckPixels(absl::StrCat("image '", image.file_name, "'"), image.size);
+  if (!size.ok()) {
+    SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
+                              annotation_file.empty() ? dataset_ : annotation_file, line,
+                              std::string(size.message())));
+    return kLeftOut;
+  }
   // Images of one file come together.
   if (files_.paths.empty() || files_.paths.back() != annotation_file) {
     files_.paths.push_back(std::move(annotation_file));
@@ -79,6 +88,7 @@ int64_t TruthCollector::AddImage(Annotations image, std::string annotation_file)
 
 absl::Status TruthCollector::AddObject(int64_t index, Annotation object,
                                        absl::string_view class_name) {
+  if (index == kLeftOut) return absl::OkStatus();
   const int64_t number = NumberOfClass(class_name);
   if (number == kDropped) return absl::OkStatus();
   if (number == kUnknown) return AddUnknown(index, object, class_name);

@@ -39,9 +39,14 @@ class TruthCollector {
   // class declares all.
   absl::Status AddClass(absl::string_view name, int64_t source_id);
 
-  // An image, its `objects` empty; `annotation_file` is what Dataset::AnnotationFile answers.
-  // Returns its index.
-  int64_t AddImage(Annotations image, std::string annotation_file);
+  // The index of an image that is left out; AddObject leaves its objects out, too.
+  static constexpr int64_t kLeftOut = -1;
+
+  // An image, its `objects` empty; `annotation_file` is what Dataset::AnnotationFile answers, and
+  // `line` the image's there, if it has one. Returns its index. An image larger than any that is
+  // decoded (CheckPixels) is a fault.
+  absl::StatusOr<int64_t> AddImage(Annotations image, std::string annotation_file,
+                                   int64_t line = 0);
 
   // An object of image `index`; `object.box` as the file says, in pixels, `object.line` set. An
   // `area` of 0 becomes that of the cut box; an `id` of 0, the number of the object from 1.

@@ -55,8 +55,8 @@ std::vector<std::string> ClassesOf(const Dataset& dataset) {
 
 TEST(TruthCollectorTest, CollectsAndSortsClasses) {
   TruthCollector truths = Collector({});
-  EXPECT_EQ(truths.AddImage(Image(5, "a.png"), "a.xml"), 0);
-  EXPECT_EQ(truths.AddImage(Image(3, "b.png"), "b.xml"), 1);
+  EXPECT_EQ(*truths.AddImage(Image(5, "a.png"), "a.xml"), 0);
+  EXPECT_EQ(*truths.AddImage(Image(3, "b.png"), "b.xml"), 1);
   const PixelBox box = {1, 2, 11, 22};
   ASSERT_TRUE(truths.AddObject(1, Object(box, 7), "dog").ok());
   ASSERT_TRUE(truths.AddObject(0, Object(box), "cat").ok());
@@ -89,7 +89,7 @@ TEST(TruthCollectorTest, TakesDeclaredClassesInTheirOrder) {
   TruthCollector truths = Collector({});
   ASSERT_TRUE(truths.AddClass("dog", 3).ok());
   ASSERT_TRUE(truths.AddClass("cat", 90).ok());
-  truths.AddImage(Image(1, "a.png"), "a.json");
+  ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.json").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({1, 2, 3, 4}), "cat").ok());
   EXPECT_THAT(std::string(truths.AddObject(0, Object({1, 2, 3, 4}, 6), "yak").message()),
               HasSubstr("a.json:6: object 'yak' of image 'a.png': class 'yak'"));
@@ -106,7 +106,7 @@ TEST(TruthCollectorTest, TakesTheExperimentsLabels) {
   ASSERT_TRUE(truths.AddClass("dog", 3).ok());
   ASSERT_TRUE(truths.AddClass("cat", 90).ok());
   ASSERT_TRUE(truths.AddClass("eel", 91).ok());  // without an object it need not be a label
-  truths.AddImage(Image(1, "a.png"), "a.json");
+  ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.json").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({1, 2, 3, 4}), "dog").ok());
   const auto dataset = std::move(truths).Finish("folder");
   ASSERT_TRUE(dataset.ok()) << dataset.status();
@@ -129,7 +129,7 @@ TEST(TruthCollectorTest, MapsClasses) {
   const PixelBox box = {1, 2, 3, 4};
   {
     TruthCollector truths = Collector(context);
-    truths.AddImage(Image(1, "a.png"), "a.xml");
+    ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.xml").ok());
     for (const char* name : {"puppy", "ant", "cat", "hound"}) {
       ASSERT_TRUE(truths.AddObject(0, Object(box), name).ok());
     }
@@ -145,7 +145,7 @@ TEST(TruthCollectorTest, MapsClasses) {
     ASSERT_TRUE(truths.AddClass("hound", 2).ok());
     ASSERT_TRUE(truths.AddClass("ant", 4).ok());
     ASSERT_TRUE(truths.AddClass("puppy", 6).ok());
-    truths.AddImage(Image(1, "a.png"), "a.json");
+    ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.json").ok());
     for (const char* name : {"puppy", "ant", "hound"}) {
       ASSERT_TRUE(truths.AddObject(0, Object(box), name).ok());
     }
@@ -158,14 +158,14 @@ TEST(TruthCollectorTest, MapsClasses) {
   // Labels are what the map makes of the names.
   context.labels = {"dog"};
   TruthCollector truths = Collector(context);
-  truths.AddImage(Image(1, "a.png"), "a.xml");
+  ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.xml").ok());
   EXPECT_TRUE(truths.AddObject(0, Object(box), "puppy").ok());
   EXPECT_FALSE(truths.AddObject(0, Object(box), "cat").ok());
 }
 
 TEST(TruthCollectorTest, WarnsOnceOfDroppedBoxes) {
   TruthCollector truths = Collector({});
-  truths.AddImage(Image(1, "a.png"), "a.xml");
+  ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.xml").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({5, 5, 5, 9}, 4), "cat").ok());   // no width
   ASSERT_TRUE(truths.AddObject(0, Object({9, 5, 7, 9}, 8), "cat").ok());   // inverted
   ASSERT_TRUE(truths.AddObject(0, Object({5, 5, 99, 9}, 9), "cat").ok());  // cut
@@ -189,7 +189,7 @@ TEST(TruthCollectorTest, RecordsFaultsWhereThereIsALog) {
   context.labels = {"cat"};
   context.problems = &log;
   TruthCollector truths = Collector(context);
-  truths.AddImage(Image(1, "a.png"), "a.xml");
+  ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.xml").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({5, 5, 5, 9}, 4), "cat").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({5, 5, 9, 9}, 5), "yak").ok());
   ASSERT_TRUE(truths.AddObject(0, Object({5, 5, 9, 9}, 6), "yak").ok());
@@ -223,10 +223,43 @@ TEST(TruthCollectorTest, ReturnsFaultsWhereThereIsNoLog) {
               HasSubstr("set: no image"));
 }
 
+// Sides of images become int in OpenCV.
+TEST(TruthCollectorTest, RefusesImagesLargerThanAnyThatIsDecoded) {
+  for (const ImageSize size :
+       {ImageSize{30, 3000000000}, ImageSize{1000001, 1}, ImageSize{20000, 20000}}) {
+    Annotations large = Image(2, "large.png");
+    large.size = size;
+    TruthCollector truths = Collector({});
+    const absl::Status status = truths.AddImage(large, "a.json", 7).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("a.json:7: image 'large.png': ", size.width, "x",
+                                       size.height, " pixels")));
+
+    ProblemLog log;
+    DatasetContext context;
+    context.problems = &log;
+    TruthCollector logging = Collector(context);
+    const auto index = logging.AddImage(large, "a.json", 7);
+    ASSERT_TRUE(index.ok()) << index.status();
+    EXPECT_EQ(*index, -1);
+    ASSERT_TRUE(logging.AddObject(*index, Object({1, 2, 3, 4}), "dog").ok());
+    ASSERT_TRUE(logging.AddImage(Image(1, "a.png"), "a.json", 8).ok());
+    const auto dataset = std::move(logging).Finish("folder");
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    EXPECT_EQ((*dataset)->size(), 1);
+    EXPECT_THAT((*dataset)->labels().names, IsEmpty());
+    const std::vector<DataProblem> problems = log.Take();
+    ASSERT_EQ(problems.size(), 1u);
+    EXPECT_EQ(problems[0].kind, ProblemKind::kUnreadableImage);
+    EXPECT_EQ(problems[0].line, 7);
+  }
+}
+
 TEST(TruthCollectorTest, DropsImagesWithoutObjects) {
   TruthCollector truths = Collector({});
   for (int i = 0; i < 5; ++i) {
-    truths.AddImage(Image(i, absl::StrCat(i, ".png")), absl::StrCat(i, ".xml"));
+    ASSERT_TRUE(truths.AddImage(Image(i, absl::StrCat(i, ".png")), absl::StrCat(i, ".xml")).ok());
   }
   Annotation crowd = Object({1, 2, 3, 4});
   crowd.crowd = true;

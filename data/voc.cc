@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -7,7 +6,6 @@
 #include <set>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +18,7 @@
 #include "data/data_problem.h"
 #include "data/dataset.h"
 #include "data/image_file.h"
+#include "data/read_in_parallel.h"
 #include "data/truth_collector.h"
 #include "data/voc_xml.h"
 #include "ssd/core/annotations.h"
@@ -96,7 +95,9 @@ absl::StatusOr<std::vector<std::string>> FindAnnotations(const fs::path& folder)
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const fs::path& path = entry->path();
-    if (path.extension() == ".xml") names.push_back(path.stem().string());
+    const std::string name = path.filename().string();
+    // File managers leave hidden ones ("._a.xml").
+    if (path.extension() == ".xml" && name.front() != '.') names.push_back(path.stem().string());
   }
   if (error) return FileError(error.value(), "cannot list", folder.string());
   std::sort(names.begin(), names.end());
@@ -158,27 +159,6 @@ ParsedImage ParseImage(const fs::path& annotations, const fs::path& images,
   return parsed;
 }
 
-// Small files are slow to open: several threads read them, each what comes next.
-std::vector<ParsedImage> ParseImages(const fs::path& annotations, const fs::path& images,
-                                     const std::vector<std::string>& names) {
-  constexpr size_t kMostThreads = 8;
-  constexpr size_t kImagesWorthAThread = 200;
-  std::vector<ParsedImage> parsed(names.size());
-  std::atomic<size_t> next{0};
-  const auto parse = [&] {
-    for (size_t i = next++; i < names.size(); i = next++) {
-      parsed[i] = ParseImage(annotations, images, names[i]);
-    }
-  };
-  const size_t cores = std::max<size_t>(std::thread::hardware_concurrency(), 1);
-  const size_t wanted = 1 + names.size() / kImagesWorthAThread;
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < std::min({wanted, cores, kMostThreads}); ++i) threads.emplace_back(parse);
-  parse();
-  for (std::thread& thread : threads) thread.join();
-  return parsed;
-}
-
 absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& context,
                       TruthCollector& truths) {
   for (VocFault& fault : parsed.annotation.faults) {
@@ -196,7 +176,8 @@ absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& cont
   image.image_id = id;
   image.file_name = std::move(parsed.image);
   image.size = parsed.annotation.size;
-  const int64_t index = truths.AddImage(std::move(image), std::move(parsed.annotation_file));
+  SSD_ASSIGN_OR_RETURN(const int64_t index,
+                       truths.AddImage(std::move(image), std::move(parsed.annotation_file)));
   for (const VocObject& given : parsed.annotation.objects) {
     Annotation object;
     object.box = given.box;
@@ -228,7 +209,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> VocDataset::Create(const VocOptions& op
   } else {
     SSD_ASSIGN_OR_RETURN(names, FindAnnotations(annotations));
   }
-  std::vector<ParsedImage> parsed = ParseImages(annotations, images, names);
+  std::vector<ParsedImage> parsed(names.size());
+  ReadInParallel(names.size(),
+                 [&](size_t i) { parsed[i] = ParseImage(annotations, images, names[i]); });
   for (size_t i = 0; i < parsed.size(); ++i) {
     SSD_RETURN_IF_ERROR(
         AddImage(std::move(parsed[i]), static_cast<int64_t>(i) + 1, context, truths));

@@ -235,6 +235,14 @@ TEST_F(VocTest, CutsBoxesAndDropsWhatIsEmpty) {
   EXPECT_THAT(log, Not(HasSubstr("b.xml")));  // the first is enough
 }
 
+TEST_F(VocTest, SkipsHiddenFiles) {
+  WritePair("a", {{"cat", 1, 1, 2, 2}});
+  Write("Annotations/._a.xml", "no XML");
+  const auto dataset = Create();
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 1);
+}
+
 TEST_F(VocTest, FindsImagesByEitherName) {
   WriteImage("stem.JPG", 40, 30);
   Write("Annotations/stem.xml", Xml("<filename>no_such.jpg</filename>" + Size(40, 30), {}));

@@ -12,7 +12,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -61,16 +60,6 @@ struct YoloImages {
   std::vector<YoloImage> images;
 };
 
-bool IsImage(const fs::path& path) {
-  const std::string name = path.filename().string();
-  if (absl::StartsWith(name, ".")) return false;  // what file managers leave
-  for (const absl::string_view extension :
-       {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}) {
-    if (absl::EndsWithIgnoreCase(name, extension)) return true;
-  }
-  return false;
-}
-
 absl::StatusOr<YoloImages> SearchFolder(const fs::path& folder) {
   YoloImages found;
   found.folder = folder;
@@ -80,7 +69,7 @@ absl::StatusOr<YoloImages> SearchFolder(const fs::path& folder) {
            entry(folder, fs::directory_options::follow_directory_symlink, error),
        end;
        !error && entry != end; entry.increment(error)) {
-    if (!IsImage(entry->path())) continue;
+    if (!IsImageName(entry->path().filename().string())) continue;
     if (std::error_code ignored; !fs::is_regular_file(entry->path(), ignored)) continue;
     names.push_back(entry->path().lexically_relative(folder).string());
   }
@@ -222,8 +211,8 @@ class YoloJoin {
       return truths_.Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, image.label_file,
                            0, Bare(image.labels.status(), image.label_file));
     }
-    const int64_t index =
-        truths_.AddImage({id, image.name, *image.size, {}}, has_labels ? image.label_file : "");
+    SSD_ASSIGN_OR_RETURN(const int64_t index, truths_.AddImage({id, image.name, *image.size, {}},
+                                                               has_labels ? image.label_file : ""));
     if (!has_labels) {
       return truths_.Fault(
           Severity::kNote, ProblemKind::kMissingAnnotation, image.label_file, 0,

@@ -132,9 +132,9 @@ void SortProblems(std::vector<DataProblem>& problems) {
 }  // namespace
 
 absl::StatusOr<CheckReport> RunCheck(const Experiment& experiment, const CheckOptions& options) {
-  if (options.overfit < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--overfit=", options.overfit, ": must be 0 or more images"));
+  if (options.overfit < 0 || options.overfit > kMostOverfitImages) {
+    return absl::InvalidArgumentError(absl::StrCat("--overfit=", options.overfit, ": must be 0 to ",
+                                                   kMostOverfitImages, " images"));
   }
   SSD_ASSIGN_OR_RETURN(const int64_t threads, SetThreads(options.threads));
   SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));

@@ -13,7 +13,7 @@ namespace ssd {
 struct CheckOptions {
   // Reads and decodes every image, too; otherwise only annotations.
   bool read_images = true;
-  // Images of the overfit probe (overfit_probe.h); 0: none.
+  // Images of the overfit probe (overfit_probe.h), in [0, 1000]; 0: none.
   int64_t overfit = 0;
   // Of the overfit probe.
   std::string device = "auto";

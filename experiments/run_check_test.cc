@@ -12,10 +12,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "data/check/dataset_statistics.h"
+#include "data/data_problem.h"
 #include "experiments/check/check_json.h"
 #include "experiments/check/check_page.h"
 #include "experiments/check/check_report.h"
 #include "experiments/check/check_text.h"
+#include "experiments/check/overfit_probe.h"
 #include "experiments/load_experiment.h"
 #include "ssd/core/file.h"
 
@@ -84,6 +87,16 @@ TEST(RunCheckTest, TellsWhatIsPromised) {
     EXPECT_GT(check["boxes"].GetInt64(), 0);
     EXPECT_EQ(check["classes"].GetInt64(), 10);
     EXPECT_EQ(check["per_class"].Size(), 10u);
+    for (const auto& of_class : check["per_class"].GetArray()) {
+      for (const char* key : {"anchor_recall", "matched_recall"}) {
+        ASSERT_TRUE(of_class.HasMember(key)) << key;
+        ASSERT_EQ(of_class[key].MemberCount(), 7u) << key;
+      }
+      const rapidjson::Value& recall = of_class["anchor_recall"];
+      if (recall["0.3"].IsNull()) continue;  // no truth
+      EXPECT_EQ(recall["0.5"].GetDouble(), of_class["anchor_recall_50"].GetDouble());
+      EXPECT_GE(recall["0.3"].GetDouble(), recall["0.9"].GetDouble());
+    }
     for (const auto& problem : check["problems"].GetArray()) {
       for (const char* key : {"severity", "kind", "file", "message"}) {
         EXPECT_TRUE(problem[key].IsString()) << key;
@@ -226,6 +239,8 @@ TEST(RunCheckTest, ProbesWhetherAFewImagesCanBeLearnt) {
   ASSERT_TRUE(report->overfit.has_value());
   const OverfitOutcome& overfit = *report->overfit;
   EXPECT_EQ(overfit.images, 2);
+  EXPECT_EQ(HasFailed(*report), !overfit.has_passed);
+  EXPECT_THAT(overfit.verdict, Not(HasSubstr("asked for")));
   EXPECT_GT(overfit.truths, 0);
   EXPECT_GE(overfit.steps, 50);
   EXPECT_LE(overfit.steps, 500);
@@ -240,6 +255,68 @@ TEST(RunCheckTest, ProbesWhetherAFewImagesCanBeLearnt) {
   EXPECT_THAT(CheckPage(*report), HasSubstr("id=\"overfit\""));
 }
 
+TEST(RunCheckTest, TheProbeTakesAllImagesAndTellsThatThereAreFewer) {
+  EXPECT_EQ(OverfitBatchSize(8, 5), 4);
+  EXPECT_EQ(OverfitBatchSize(8, 8), 8);
+  EXPECT_EQ(OverfitBatchSize(8, 32), 8);
+  EXPECT_EQ(OverfitBatchSize(6, 4), 3);
+  EXPECT_EQ(OverfitBatchSize(7, 5), 1);
+  auto experiment = Digits();
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  experiment->mutable_data()->mutable_train()->mutable_digits()->set_scenes(6);
+  CheckOptions options;
+  options.read_images = false;
+  options.overfit = 8;
+  options.device = "cpu";
+  const auto report = RunCheck(*experiment, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_TRUE(report->overfit.has_value());
+  EXPECT_EQ(report->overfit->images, 6);
+  EXPECT_EQ(report->overfit->batch_size, 3);
+  EXPECT_THAT(report->overfit->verdict, HasSubstr("8 images were asked for"));
+}
+
+TEST(RunCheckTest, AProbeThatIsNotPassedFails) {
+  CheckReport report;
+  EXPECT_FALSE(HasFailed(report));
+  report.overfit.emplace();
+  EXPECT_TRUE(HasFailed(report));
+  report.overfit->has_passed = true;
+  EXPECT_FALSE(HasFailed(report));
+  report.validation.problems.emplace_back();
+  EXPECT_FALSE(HasFailed(report));  // a warning
+  report.validation.problems[0].severity = Severity::kError;
+  EXPECT_TRUE(HasFailed(report));
+}
+
+// Of 30 classes, class cNN with NN + 1 boxes.
+TEST(RunCheckTest, ThePageShowsTheMostFrequentClasses) {
+  constexpr int kClasses = 30;
+  CheckReport report;
+  report.train.name = "train";
+  DatasetStatistics& statistics = report.train.statistics;
+  statistics.images_by_objects = {0, 1};
+  for (int c = 0; c < kClasses; ++c) {
+    ObjectStatistics& objects = statistics.classes.emplace_back();
+    objects.name = absl::StrCat("c", c < 10 ? "0" : "", c);
+    objects.objects = c + 1;
+    objects.positions[0] = c + 1;
+    statistics.all.objects += c + 1;
+  }
+  statistics.co_occurrence.resize(kClasses * kClasses);
+  report.train.anchors.classes.resize(kClasses);
+  report.validation = report.train;
+  report.validation.name = "validation";
+  const std::string html = CheckPage(report);
+  for (const char* shown : {"c06", "c29"}) {
+    EXPECT_THAT(html, HasSubstr(absl::StrCat("<th scope=\"col\">", shown, "</th>")));
+    EXPECT_THAT(html, HasSubstr(absl::StrCat("Positions of boxes: ", shown)));
+  }
+  EXPECT_THAT(html, Not(HasSubstr("<th scope=\"col\">c05</th>")));
+  EXPECT_THAT(html, Not(HasSubstr("Positions of boxes: c05")));
+  EXPECT_THAT(html, HasSubstr("and 6 more: --json"));
+}
+
 TEST(RunCheckTest, NamesWhatIsWrongWithTheRequest) {
   const auto experiment = Digits();
   ASSERT_TRUE(experiment.ok()) << experiment.status();
@@ -247,6 +324,9 @@ TEST(RunCheckTest, NamesWhatIsWrongWithTheRequest) {
   options.overfit = -1;
   EXPECT_THAT(std::string(RunCheck(*experiment, options).status().message()),
               HasSubstr("--overfit=-1"));
+  options.overfit = 1001;
+  EXPECT_THAT(std::string(RunCheck(*experiment, options).status().message()),
+              HasSubstr("--overfit=1001: must be 0 to 1000 images"));
   options = CheckOptions();
   options.device = "tpu";
   EXPECT_THAT(std::string(RunCheck(*experiment, options).status().message()),

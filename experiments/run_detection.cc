@@ -13,7 +13,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "data/image_file.h"
 #include "experiments/run_data.h"
@@ -31,12 +30,6 @@ namespace ssd {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool LooksLikeImage(const fs::path& path) {
-  static const auto* const endings = new std::set<std::string>{
-      ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"};
-  return endings->count(absl::AsciiStrToLower(path.extension().string())) > 0;
-}
 
 std::string JsonLine(const std::string& file, const cv::Mat& image,
                      const std::vector<Detection>& detections) {
@@ -83,6 +76,32 @@ absl::Status OutputExists(const std::string& output) {
       absl::StrCat(output, ": --output exists already; name another folder"));
 }
 
+// A new folder. Unless it is kept, it goes again, with those above that were made for it; what has
+// something in it stays.
+class NewFolder {
+ public:
+  explicit NewFolder(const std::string& path) {
+    std::error_code error;
+    for (fs::path missing = path; !missing.empty() && !fs::exists(missing, error);
+         missing = missing.parent_path()) {
+      missing_.push_back(missing);
+    }
+  }
+  ~NewFolder() {
+    if (is_kept_) return;
+    std::error_code error;
+    for (const fs::path& folder : missing_) fs::remove(folder, error);
+  }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+  void Keep() { is_kept_ = true; }
+
+ private:
+  std::vector<fs::path> missing_;  // the folder first, then those above
+  bool is_kept_ = false;
+};
+
 absl::Status WritePicture(const std::string& path, cv::Mat bgr,
                           const std::vector<Detection>& detections, const LabelMap& labels) {
   std::vector<PixelDetection> drawn;
@@ -107,7 +126,7 @@ absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::strin
     std::vector<std::string> found;
     if (fs::is_directory(input, error)) {
       for (const fs::directory_entry& entry : fs::directory_iterator(input, error)) {
-        if (entry.is_regular_file(error) && LooksLikeImage(entry.path())) {
+        if (entry.is_regular_file(error) && IsImageName(entry.path().filename().string())) {
           found.push_back(entry.path().string());
         }
       }
@@ -193,6 +212,12 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
                                 DataUse::kEvaluation, device.is_cuda(), "data.validation"));
   SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                        TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
+  // Before the work, which may take hours: a folder that cannot be written to is refused first.
+  NewFolder folder(options.output);
+  fs::create_directories(options.output, error);
+  if (error) return FileError(error.value(), "cannot make the folder", options.output);
+  const std::string results = absl::StrCat(options.output, "/detections.json");
+  SSD_RETURN_IF_ERROR(AtomicFile(results).status());
   const auto start = std::chrono::steady_clock::now();
   SSD_ASSIGN_OR_RETURN(std::vector<ImageDetections> images,
                        DetectInBatches(*model.detector, *data.loader, device, model.format, views));
@@ -203,10 +228,8 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
   for (const ImageDetections& image : images) {
     summary.detections += static_cast<int64_t>(image.detections.size());
   }
-  fs::create_directories(options.output, error);
-  if (error) return FileError(error.value(), "cannot make the folder", options.output);
-  SSD_RETURN_IF_ERROR(WriteDetectionsJson(absl::StrCat(options.output, "/detections.json"),
-                                          std::move(images), data.dataset->labels()));
+  SSD_RETURN_IF_ERROR(WriteDetectionsJson(results, std::move(images), data.dataset->labels()));
+  folder.Keep();
   return summary;
 }
 

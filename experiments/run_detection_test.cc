@@ -95,6 +95,18 @@ TEST(RunDatasetDetection, WritesResultsWithTheDatasetsIds) {
 
   EXPECT_THAT(std::string(RunDatasetDetection(*experiment, options).status().message()),
               HasSubstr("results: --output exists already"));
+
+  // An image that cannot be read leaves no folder, nor one above it.
+  ASSERT_TRUE(WriteFileAtomically(folder + "/b.png", "no image").ok());
+  options.output = folder + "/above/results";
+  EXPECT_THAT(std::string(RunDatasetDetection(*experiment, options).status().message()),
+              HasSubstr("b.png"));
+  EXPECT_FALSE(std::filesystem::exists(folder + "/above"));
+  // A folder that cannot be made is told before any image is read.
+  options.output = folder + "/a.png/results";
+  EXPECT_THAT(std::string(RunDatasetDetection(*experiment, options).status().message()),
+              HasSubstr("cannot make the folder"));
+  EXPECT_TRUE(std::filesystem::is_regular_file(folder + "/a.png"));
 }
 
 }  // namespace

@@ -166,6 +166,17 @@ absl::Status CommandLine::Parse(int argc, const char* const* argv,
       return absl::InvalidArgumentError(
           absl::StrCat("flag --", name, "='", value, "' is not ", flag->expected));
     }
+    given_.insert(flag->name);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CommandLine::RefuseGiven(const std::vector<std::string>& flags,
+                                      const std::string& when) const {
+  for (const std::string& flag : flags) {
+    if (given_.count(flag) == 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, " has no effect ", when, "; leave it out"));
   }
   return absl::OkStatus();
 }

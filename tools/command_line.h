@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ class CommandLine {
   // \error InvalidArgument naming the flag, its value and what would be right.
   absl::Status Parse(int argc, const char* const* argv, std::vector<std::string>* positional);
 
+  // \error InvalidArgument naming the first of `flags` that was given. `when` tells why it has no
+  // effect: "with --trace".
+  absl::Status RefuseGiven(const std::vector<std::string>& flags, const std::string& when) const;
+
   // --help was given.
   bool help_requested() const { return help_requested_; }
   std::string Help() const;
@@ -49,6 +54,7 @@ class CommandLine {
 
   std::string name_, usage_, description_, group_ = "Flags";
   std::vector<Flag> flags_;
+  std::set<std::string> given_;
   bool help_requested_ = false;
 };
 

@@ -60,6 +60,16 @@ TEST_F(CommandLineTest, RefusesValuesOfAnotherType) {
   EXPECT_THAT(std::string(Parse({"--threads"}).message()), HasSubstr("--threads=N"));
 }
 
+TEST_F(CommandLineTest, RefusesWhatHasNoEffect) {
+  ASSERT_TRUE(Parse({"--threads=0", "--nojson"}).ok());
+  EXPECT_TRUE(command_line_.RefuseGiven({"rate", "config"}, "with --x").ok());
+  // Given with its default is given.
+  EXPECT_EQ(std::string(command_line_.RefuseGiven({"rate", "threads"}, "with --x").message()),
+            "--threads has no effect with --x; leave it out");
+  EXPECT_EQ(command_line_.RefuseGiven({"json"}, "with --x").code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(CommandLineTest, HelpIsGroupedAndShowsDefaults) {
   ASSERT_TRUE(Parse({"--help"}).ok());
   EXPECT_TRUE(command_line_.help_requested());

@@ -99,6 +99,10 @@ int main(int argc, char** argv) {
   command_line.Add("output", &detection.output, "DIR",
                    "New folder for drawn pictures (empty: none are drawn) or detections.json.");
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& positional) {
+    if (!flags.data.empty()) {
+      const absl::Status refused = command_line.RefuseGiven({"min_score"}, "with --data");
+      if (!refused.ok()) return ssd::ExitStatus(refused);
+    }
     return ssd::ExitStatus(Detect(flags, positional));
   });
 }

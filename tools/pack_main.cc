@@ -78,6 +78,15 @@ int main(int argc, char** argv) {
                    "Pack nothing: compare all bytes of a packed file with the digests in it.");
   command_line.Add("json", &json, "Print one JSON document.");
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& overrides) {
+    const bool resizes = !flags.size.empty() || flags.options.longest_side != 0;
+    absl::Status refused;
+    if (!flags.verify.empty()) {
+      refused = command_line.RefuseGiven(
+          {"config", "split", "size", "longest_side", "quality", "output"}, "with --verify");
+    } else if (!resizes) {
+      refused = command_line.RefuseGiven({"quality"}, "without --size or --longest_side");
+    }
+    if (!refused.ok()) return ssd::ExitStatus(refused);
     const std::string file = ssd::UserPath(flags.verify.empty() ? flags.output : flags.verify);
     const absl::StatusOr<ssd::PackSummary> summary =
         flags.verify.empty() ? Pack(flags, overrides, interrupt) : ssd::VerifyPackedFile(file);

@@ -103,6 +103,11 @@ int main(int argc, char** argv) {
                    "Tiles a row; of augmented images, epochs of each.");
   command_line.Add("tile", &options.tile, "N", "Longest side of a tile in pixels.");
   return ssd::RunCommand(command_line, argc, argv, [&](const std::vector<std::string>& overrides) {
+    if (!flags.trace.empty()) {
+      const absl::Status refused =
+          command_line.RefuseGiven({"count", "index", "columns", "min_score"}, "with --trace");
+      if (!refused.ok()) return ssd::ExitStatus(refused);
+    }
     return ssd::ExitStatus(Visualize(flags, overrides));
   });
 }

@@ -24,7 +24,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -363,16 +362,6 @@ void FindDuplicates(const std::vector<Look>& train, const std::vector<Look>& val
 }
 
 // --- files without annotations ---
-
-bool IsImageName(absl::string_view name) {
-  // Hidden files are no data; numbers, most of what tables hold, are told apart at once.
-  if (name.empty() || name.front() == '.' || !absl::ascii_isalpha(name.back())) return false;
-  for (const absl::string_view extension :
-       {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}) {
-    if (absl::EndsWithIgnoreCase(name, extension)) return true;
-  }
-  return false;
-}
 
 // How the images of one folder are annotated.
 struct ImageFolder {

@@ -26,7 +26,6 @@ bool OverlapsSomeTruth(const cv::Rect& rect, const Annotations& truth, double mi
 absl::StatusOr<std::unique_ptr<Transform>> IouCrop::Create(const IouCropOptions& options,
                                                            const TransformContext& context) {
   constexpr double kTiny = std::numeric_limits<double>::min();
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   SSD_RETURN_IF_ERROR(CheckRange("iou_crop.max_scale", options.max_scale(), kTiny, 1));
   SSD_RETURN_IF_ERROR(
       CheckRange("iou_crop.min_scale", options.min_scale(), kTiny, options.max_scale()));
@@ -34,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Transform>> IouCrop::Create(const IouCropOptions&
                                  std::numeric_limits<double>::max()));
   SSD_RETURN_IF_ERROR(CheckRange("iou_crop.min_aspect_ratio", options.min_aspect_ratio(), kTiny,
                                  options.max_aspect_ratio()));
-  SSD_RETURN_IF_ERROR(CheckRange("iou_crop.max_trials", options.max_trials(), 1, kInfinity));
+  SSD_RETURN_IF_ERROR(CheckRange("iou_crop.max_trials", options.max_trials(), 1, 10000));
   return std::unique_ptr<Transform>(new IouCrop(options));
 }
 

@@ -128,6 +128,7 @@ TEST(IouCropTest, WrongOptionsNameFieldValueAndRange) {
   ExpectRefused("iou_crop { min_aspect_ratio: 3 }", "iou_crop.min_aspect_ratio: 3");
   ExpectRefused("iou_crop { max_aspect_ratio: nan }", "iou_crop.max_aspect_ratio: nan");
   ExpectRefused("iou_crop { max_trials: 0 }", "iou_crop.max_trials: 0");
+  ExpectRefused("iou_crop { max_trials: 10001 }", "iou_crop.max_trials: 10001");
 }
 
 }  // namespace

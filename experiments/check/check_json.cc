@@ -148,6 +148,16 @@ void WriteObjects(const ObjectStatistics& objects, const AnchorRecall* anchors, 
     json.Field("mean_best_iou", Of(*anchors, anchors->mean_iou()));
     json.Field("anchor_recall_50", Of(*anchors, anchors->recall(kHalf)));
     json.Field("without_anchor", anchors->without_anchor);
+    json.Key("anchor_recall");
+    json.Begin();
+    for (int i = 0; i < kRecallIous; ++i) json.Field(IouName(i), Of(*anchors, anchors->recall(i)));
+    json.End();
+    json.Key("matched_recall");
+    json.Begin();
+    for (int i = 0; i < kRecallIous; ++i) {
+      json.Field(IouName(i), Of(*anchors, anchors->matched_recall(i)));
+    }
+    json.End();
   }
   WriteBoxes("original", objects.original, json);
   WriteBoxes("view", objects.view, json);
@@ -341,6 +351,7 @@ void WriteOverfit(const OverfitOutcome& overfit, Writer& json) {
   json.Flag("passed", overfit.has_passed);
   json.Field("verdict", overfit.verdict);
   json.Field("images", overfit.images);
+  json.Field("batch_size", overfit.batch_size);
   json.Field("truths", overfit.truths);
   json.Field("steps", overfit.steps);
   json.Field("AP50", overfit.ap50);

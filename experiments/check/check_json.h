@@ -12,12 +12,14 @@ namespace ssd {
 //              "problems": [{"severity": "error", "kind": "box_empty", "file": "a.xml", "line": 7,
 //                            "message": "..."}, ...],
 //              "anchor_recall": {"0.3": {"all": 1, "small": 0.9, "medium": 1, "large": null}, ...},
-//              "per_class": [...], "statistics": {...}, "anchors": {...}, "ceiling": {...},
+//              "per_class": [{"name": "cat", "anchor_recall": {"0.3": 1, ...},
+//                             "matched_recall": {"0.3": 1, ...}, ...}, ...],
+//              "statistics": {...}, "anchors": {...}, "ceiling": {...},
 //              "suggested_anchors": {...}},
 //    "validation": {the same, without the last}, "overfit": {...} where it was asked for}
 // anchor_recall: the share of truths, by their size in the original, that some anchor overlaps by
-// that IoU. A number that does not exist is null. Boxes are those of crowds, too; all other numbers
-// of boxes leave crowds out.
+// that IoU; matched_recall: that one of the anchors it was given does. A number that does not
+// exist is null. Boxes are those of crowds, too; all other numbers of boxes leave crowds out.
 std::string CheckJson(const CheckReport& report);
 
 }  // namespace ssd

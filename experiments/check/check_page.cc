@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -17,8 +18,7 @@ namespace ssd {
 namespace {
 
 constexpr size_t kShownProblems = 100;  // of a kind
-constexpr size_t kShownMaps = 24;       // classes with a map of positions
-constexpr size_t kShownTogether = 24;   // classes in the table of co-occurrence
+constexpr size_t kShownClasses = 24;    // with a map of positions, and in the co-occurrence table
 
 std::string TextCell(absl::string_view text) {
   return absl::StrCat("<td class=\"text value\">", EscapeHtml(text), "</td>");
@@ -53,6 +53,18 @@ constexpr char kTableEnd[] = "</tbody>\n</table>\n</div>\n";
 
 std::string FileAndLine(absl::string_view file, int64_t line) {
   return line > 0 ? absl::StrCat(file, ":", line) : std::string(file);
+}
+
+// The classes with the most boxes, in the order of their labels.
+std::vector<size_t> MostFrequent(const std::vector<ObjectStatistics>& classes) {
+  std::vector<size_t> order(classes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&classes](size_t a, size_t b) {
+    return classes[a].objects > classes[b].objects;
+  });
+  order.resize(std::min(order.size(), kShownClasses));
+  std::sort(order.begin(), order.end());
+  return order;
 }
 
 // Where boxes have their centres: the denser, the stronger the colour.
@@ -318,28 +330,43 @@ class PageWriter {
     for (const ObjectStatistics& size : statistics.sizes) {
       if (size.objects > 0) absl::StrAppend(&body_, PositionMap(size, size.name));
     }
-    for (size_t c = 0; c < std::min(statistics.classes.size(), kShownMaps); ++c) {
+    int64_t more =
+        std::count_if(statistics.classes.begin(), statistics.classes.end(),
+                      [](const ObjectStatistics& objects) { return objects.objects > 0; });
+    for (const size_t c : MostFrequent(statistics.classes)) {
       const ObjectStatistics& objects = statistics.classes[c];
-      if (objects.objects > 0) absl::StrAppend(&body_, PositionMap(objects, objects.name));
+      if (objects.objects == 0) continue;
+      absl::StrAppend(&body_, PositionMap(objects, objects.name));
+      --more;
     }
-    absl::StrAppend(&body_, "</div>\n</details>\n");
+    absl::StrAppend(&body_, "</div>\n");
+    MoreClasses(more);
+    absl::StrAppend(&body_, "</details>\n");
   }
 
   void CoOccurrence(const DatasetStatistics& statistics) {
     const size_t classes = statistics.classes.size();
-    if (classes < 2 || classes > kShownTogether) return;
+    if (classes < 2) return;
+    const std::vector<size_t> shown = MostFrequent(statistics.classes);
     std::vector<std::string> heads = {"images with"};
-    for (const ObjectStatistics& objects : statistics.classes) heads.push_back(objects.name);
+    for (const size_t c : shown) heads.push_back(statistics.classes[c].name);
     absl::StrAppend(&body_, "<details>\n<summary>Classes that are in one image</summary>\n",
                     TableHead(heads));
-    for (size_t row = 0; row < classes; ++row) {
+    for (const size_t row : shown) {
       absl::StrAppend(&body_, RowHead(statistics.classes[row].name));
-      for (size_t column = 0; column < classes; ++column) {
+      for (const size_t column : shown) {
         absl::StrAppend(&body_, Cell(statistics.co_occurrence[row * classes + column]));
       }
       absl::StrAppend(&body_, "</tr>\n");
     }
-    absl::StrAppend(&body_, kTableEnd, "</details>\n");
+    absl::StrAppend(&body_, kTableEnd);
+    MoreClasses(static_cast<int64_t>(classes - shown.size()));
+    absl::StrAppend(&body_, "</details>\n");
+  }
+
+  // Of classes that are left out.
+  void MoreClasses(int64_t count) {
+    if (count > 0) Words(absl::StrCat("and ", count, " more: --json"));
   }
 
   void Anchors(const DatasetCheck& check, const std::string& title) {

@@ -150,6 +150,11 @@ int64_t CountErrors(const CheckReport& report) {
          CountOf(report.validation.problems, Severity::kError);
 }
 
+bool HasFailed(const CheckReport& report) {
+  const bool probe_failed = report.overfit.has_value() && !report.overfit->has_passed;
+  return probe_failed || CountErrors(report) > 0;
+}
+
 UnusedAnchors FindUnused(const AnchorReport& anchors) {
   UnusedAnchors unused;
   if (anchors.all.truths == 0) return unused;

@@ -57,6 +57,8 @@ std::string LossReasonText(LossReason reason);
 int64_t CountOf(const std::vector<DataProblem>& problems, Severity severity);
 // Errors of both datasets.
 int64_t CountErrors(const CheckReport& report);
+// An error in the data, or an overfit probe that was not passed: `check` ends with status 1.
+bool HasFailed(const CheckReport& report);
 
 // The levels, from 1, that answer for no truth, and the number of shapes on the other levels that
 // do not.

@@ -163,6 +163,7 @@ class Probe {
 
   absl::StatusOr<OverfitOutcome> Run(int64_t batch_size) {
     outcome_.images = images_.size();
+    outcome_.batch_size = batch_size;
     SSD_RETURN_IF_ERROR(BuildDetector());
     SSD_RETURN_IF_ERROR(FindCeiling());
     absl::Status trained = MakeBatches(batch_size);
@@ -332,8 +333,12 @@ class Probe {
   void Judge(const absl::Status& trained) {
     const double ap50 = outcome_.ap50.value_or(0);
     outcome_.has_passed = trained.ok() && ap50 > kOverfitAp50;
-    outcome_.verdict = absl::StrFormat("AP50 %.3f on %d images after %d steps", ap50,
-                                       outcome_.images, outcome_.steps);
+    outcome_.verdict = absl::StrFormat("AP50 %.3f on %d images in batches of %d after %d steps",
+                                       ap50, outcome_.images, outcome_.batch_size, outcome_.steps);
+    if (outcome_.images < options_.images) {
+      absl::StrAppend(&outcome_.verdict, " (", options_.images,
+                      " images were asked for; no more have an object to learn)");
+    }
     if (outcome_.has_passed) {
       absl::StrAppend(&outcome_.verdict, ": the network can learn from this data.");
       return;
@@ -394,6 +399,12 @@ class Probe {
 
 }  // namespace
 
+int64_t OverfitBatchSize(int64_t images, int64_t most) {
+  int64_t size = std::min(images, most);
+  while (images % size != 0) --size;
+  return size;
+}
+
 absl::StatusOr<OverfitOutcome> ProbeOverfitting(const Experiment& experiment, const Dataset& train,
                                                 const NetworkView& view,
                                                 const OverfitOptions& options) {
@@ -403,11 +414,8 @@ absl::StatusOr<OverfitOutcome> ProbeOverfitting(const Experiment& experiment, co
     outcome.verdict = "no training image has an object to learn.";
     return outcome;
   }
-  // Whole batches, of one size: a norm over a single image's single cell has nothing to do.
-  const int64_t batch_size = std::min<int64_t>(experiment.data().loader().batch_size(),
-                                               static_cast<int64_t>(indices.size()));
-  indices.resize(indices.size() / static_cast<size_t>(batch_size) *
-                 static_cast<size_t>(batch_size));
+  const int64_t batch_size = OverfitBatchSize(static_cast<int64_t>(indices.size()),
+                                              experiment.data().loader().batch_size());
   const ChosenImages images(train, std::move(indices));
   return Probe(experiment, images, view, options).Run(batch_size);
 }

@@ -17,6 +17,9 @@
 
 namespace ssd {
 
+// More are refused: their batches are all held in memory.
+inline constexpr int64_t kMostOverfitImages = 1000;
+
 struct OverfitOptions {
   int64_t images = 8;
   int64_t steps = 500;  // at most
@@ -33,7 +36,8 @@ struct MissedTruth {
 };
 
 struct OverfitOutcome {
-  int64_t images = 0;
+  int64_t images = 0;  // fewer than were asked for where no more have something to learn
+  int64_t batch_size = 0;
   int64_t truths = 0;  // to learn
   int64_t steps = 0;   // that were trained
   bool has_passed = false;
@@ -47,6 +51,10 @@ struct OverfitOutcome {
 
 // What AP50 the probe must exceed.
 inline constexpr double kOverfitAp50 = 0.95;
+
+// Images a batch, so that every batch has as many and every image is in one: the largest divisor of
+// `images` that is at most `most`. Both at least 1.
+int64_t OverfitBatchSize(int64_t images, int64_t most);
 
 // Trains the experiment's network from its initial weights (model.weights, if any) with its
 // optimizer at a constant learning rate on the first few training images that have something to

@@ -16,16 +16,15 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "data/check/dataset_problems.h"
-#include "data/check/dataset_statistics.h"
-#include "data/check/image_problems.h"
-#include "data/check/network_view.h"
 #include "data/data_problem.h"
-#include "data/dataset.h"
+#include "experiments/check/check_report.h"
+#include "experiments/experiment.pb.h"
+#include "experiments/run_check.h"
 #include "ssd/core/file.h"
-#include "ssd/core/geometry.h"
+#include "ssd/core/text_proto.h"
 
 namespace ssd {
 
@@ -138,45 +137,41 @@ std::string VocXml(const std::vector<VocBox>& boxes) {
   return xml + "</annotation>\n";
 }
 
-// What `check` finds before it looks at anchors.
 struct Findings {
   std::vector<DataProblem> train;
   std::vector<DataProblem> validation;
 };
 
-void Append(std::vector<DataProblem> more, std::vector<DataProblem>& problems) {
-  for (DataProblem& problem : more) problems.push_back(std::move(problem));
-}
-
-Findings Check(const DatasetConfig& train_config, const DatasetConfig& validation_config) {
+// A small network on the data, which it sees as 300 x 300 pixels.
+Findings Check(const DatasetConfig& train, const DatasetConfig& validation) {
   Findings found;
-  ProblemLog log;
-  DatasetContext context;
-  context.problems = &log;
-  const auto train = CreateDataset(train_config, context);
-  EXPECT_TRUE(train.ok()) << train.status();
-  if (!train.ok()) return found;
-  found.train = log.Take();
-  context.labels = (*train)->labels().names;
-  const auto validation = CreateDataset(validation_config, context);
-  EXPECT_TRUE(validation.ok()) << validation.status();
-  if (!validation.ok()) return found;
-  found.validation = log.Take();
-
-  const NetworkView view = WarpedTo({300, 300});
-  const auto train_statistics = ComputeDatasetStatistics(**train, view);
-  const auto validation_statistics = ComputeDatasetStatistics(**validation, view);
-  const auto train_truths = FindTruthProblems(**train, view);
-  const auto validation_truths = FindTruthProblems(**validation, view);
-  EXPECT_TRUE(train_statistics.ok() && validation_statistics.ok());
-  EXPECT_TRUE(train_truths.ok() && validation_truths.ok());
-  Append(*train_truths, found.train);
-  Append(*validation_truths, found.validation);
-  Append(FindClassProblems(**train, *train_statistics), found.train);
-  Append(CompareSplits(*train_statistics, *validation_statistics, **validation), found.validation);
-  ImageProblems images = FindImageProblems(train->get(), validation->get());
-  Append(std::move(images.train), found.train);
-  Append(std::move(images.validation), found.validation);
+  Experiment experiment;
+  const absl::Status parsed = ParseTextProto(
+      "model {\n"
+      "  num_levels: 2\n"
+      "  input { height: 300 width: 300 }\n"
+      "  backbone { tiny { width: 4 } }\n"
+      "  anchor_generator { fixed_size {\n"
+      "    level { min_size: 60 }\n"
+      "    level { min_size: 120 }\n"
+      "  } }\n"
+      "}\n"
+      "evaluator { coco {} }\n",
+      "test", experiment);
+  EXPECT_TRUE(parsed.ok()) << parsed;
+  DataConfig& data = *experiment.mutable_data();
+  *data.mutable_train() = train;
+  *data.mutable_validation() = validation;
+  data.mutable_train()->add_transform()->mutable_resize();
+  data.mutable_validation()->add_transform()->mutable_resize();
+  CheckOptions options;
+  options.device = "cpu";
+  absl::StatusOr<CheckReport> report = RunCheck(experiment, options);
+  EXPECT_TRUE(report.ok()) << report.status();
+  if (!report.ok()) return found;
+  EXPECT_TRUE(report->has_read_images);
+  found.train = std::move(report->train.problems);
+  found.validation = std::move(report->validation.problems);
   return found;
 }
 
@@ -211,11 +206,11 @@ class PlantedDefectsTest : public testing::Test {
     coco_.AddCategory(1, "cat");
     coco_.AddCategory(2, "dog");
     for (int i = 1; i <= kCleanImages; ++i) {
-      coco_.AddImage(i, absl::StrCat("clean", i, ".png"));
+      coco_.AddImage(i, absl::StrCat("faultless", i, ".png"));
       coco_.AddObject(1000 + i, i, 1, absl::StrCat(10 + i, ", 12, 60, 50"));
       coco_.AddObject(2000 + i, i, 2, absl::StrCat("80, ", 40 + i, ", 50, 60"));
-      WritePicture(Path(absl::StrCat("train/clean", i, ".png")), Picture(i));
-      AddVocImage(absl::StrCat("clean", i), Picture(100 + i),
+      WritePicture(Path(absl::StrCat("train/faultless", i, ".png")), Picture(i));
+      AddVocImage(absl::StrCat("faultless", i), Picture(100 + i),
                   {{"cat", 20, 10 + i, 90, 70}, {"dog", 70, 30, 120 + i, 110}});
     }
   }
@@ -325,7 +320,7 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
   std::vector<DataProblem> all = found.train;
   all.insert(all.end(), found.validation.begin(), found.validation.end());
   constexpr int kKinds = static_cast<int>(ProblemKind::kMismatchedSplits) + 1;
-  EXPECT_GE(kKinds, 25);
+  EXPECT_EQ(kKinds, 31);
   for (int kind = 0; kind < kKinds; ++kind) {
     EXPECT_THAT(all, Contains(Field(&DataProblem::kind, static_cast<ProblemKind>(kind))))
         << "kind " << kind;
@@ -369,7 +364,7 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kUnknownLabel, "unknown.xml", 4, "zebra"},
       {ProblemKind::kMissingImage, "no_image.xml", 0, "no_image"},
       {ProblemKind::kMissingAnnotation, "no_annotation.xml", 0, ""},
-      {ProblemKind::kLeak, "leak.png", 0, "clean2.png"},
+      {ProblemKind::kLeak, "leak.png", 0, "faultless2.png"},
       {ProblemKind::kMismatchedSplits, "Annotations", 0, "'fox'"},
   };
   for (const Expected& expected : of_train) ExpectFound(found.train, expected);
@@ -380,11 +375,11 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
 
   // Nothing is said of what is sound.
   for (const DataProblem& problem : all) {
-    EXPECT_THAT(problem.file, Not(HasSubstr("clean"))) << problem.message;
+    EXPECT_THAT(problem.file, Not(HasSubstr("faultless"))) << problem.message;
     const bool names_another =
         problem.kind == ProblemKind::kDuplicateImage || problem.kind == ProblemKind::kLeak;
     if (names_another) continue;
-    EXPECT_THAT(problem.message, Not(HasSubstr("clean"))) << problem.file;
+    EXPECT_THAT(problem.message, Not(HasSubstr("faultless"))) << problem.file;
   }
   EXPECT_EQ(std::count_if(all.begin(), all.end(),
                           [](const DataProblem& problem) {
@@ -399,8 +394,8 @@ TEST_F(PlantedDefectsTest, TablesAndTextFilesAreToldByLine) {
   std::filesystem::create_directories(Path("yolo/labels"));
   std::string table = "image,x0,y0,x1,y1,label\n";
   for (int i = 1; i <= kCleanImages; ++i) {
-    absl::StrAppend(&table, "clean", i, ".png,10,10,70,60,cat\n");
-    absl::StrAppend(&table, "clean", i, ".png,60,30,110,100,dog\n");
+    absl::StrAppend(&table, "faultless", i, ".png,10,10,70,60,cat\n");
+    absl::StrAppend(&table, "faultless", i, ".png,60,30,110,100,dog\n");
     WritePicture(Path(absl::StrCat("yolo/images/", i, ".png")), Picture(500 + i));
     Write(Path(absl::StrCat("yolo/labels/", i, ".txt")), "0 0.3 0.3 0.4 0.4\n1 0.7 0.6 0.3 0.5\n");
   }
@@ -417,10 +412,10 @@ TEST_F(PlantedDefectsTest, TablesAndTextFilesAreToldByLine) {
   EXPECT_THAT(sound.train, IsEmpty());
   EXPECT_THAT(sound.validation, IsEmpty());
 
-  absl::StrAppend(&table, "clean1.png,90,90,80,110,dog\n",  //
-                  "clean2.png,140,10,190,60,cat\n",         //
-                  "clean3.png,10,10,abc,60,cat\n",          //
-                  "clean4.png,10,10,70,60,dog\n",           //
+  absl::StrAppend(&table, "faultless1.png,90,90,80,110,dog\n",  //
+                  "faultless2.png,140,10,190,60,cat\n",         //
+                  "faultless3.png,10,10,abc,60,cat\n",          //
+                  "faultless4.png,10,10,70,60,dog\n",           //
                   "gone.png,10,10,70,60,dog\n");
   Write(Path("truths.csv"), table);
   Write(Path("yolo/labels/1.txt"),
@@ -431,11 +426,11 @@ TEST_F(PlantedDefectsTest, TablesAndTextFilesAreToldByLine) {
         "0 0.3 0.3 0.4 0.4\n");
   const Findings found = Check(train, validation);
   const std::vector<Expected> of_train = {
-      {ProblemKind::kBoxInverted, "truths.csv", LineOf(table, "clean1.png,90"), ""},
-      {ProblemKind::kBoxOutside, "truths.csv", LineOf(table, "clean2.png,140"), ""},
+      {ProblemKind::kBoxInverted, "truths.csv", LineOf(table, "faultless1.png,90"), ""},
+      {ProblemKind::kBoxOutside, "truths.csv", LineOf(table, "faultless2.png,140"), ""},
       {ProblemKind::kUnreadableAnnotation, "truths.csv", LineOf(table, "abc"), "abc"},
-      {ProblemKind::kConflictingLabels, "truths.csv", LineOf(table, "clean4.png,10,10,70,60,dog"),
-       "'cat'"},
+      {ProblemKind::kConflictingLabels, "truths.csv",
+       LineOf(table, "faultless4.png,10,10,70,60,dog"), "'cat'"},
       {ProblemKind::kMissingImage, "truths.csv", LineOf(table, "gone.png"), "gone.png"},
   };
   const std::vector<Expected> of_validation = {

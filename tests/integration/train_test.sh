@@ -193,6 +193,8 @@ expect 2 "pictures/c.jpg" "$tools/detect" --run=whole --threads=1 pictures
 expect 0 "16 images" "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 16 scene_seed: 2 }' --output=results
 cmp -s whole/detections.json results/detections.json || fail "detect --data finds other boxes than train"
 expect 2 "--data needs --output=DIR" "$tools/detect" --run=whole --data='digits {}'
+expect 2 "--min_score has no effect with --data" "$tools/detect" --run=whole --data='digits {}' --min_score=0.5 --output=unmade
+[[ ! -e unmade ]] || fail "a refused detect leaves a folder"
 expect 2 "--config is for --data alone" "$tools/detect" --run=whole --config=tiny.textproto pictures
 # Sheets, and the life of one truth.
 expect 0 "" "$tools/visualize" --run=whole --threads=1 --count=2 --tile=64 --output=sheets
@@ -201,12 +203,17 @@ for sheet in truth anchors_level_1 anchors_level_2 positives augmented detection
 done
 expect 0 "sheets/trace.png" "$tools/visualize" --run=whole --threads=1 --trace=1:0 --output=sheets
 grep -q '^Truth 0 of scene 0 ' out.txt && grep -q 'loc. loss' out.txt || fail "the trace says $(head out.txt)"
+for flag in count=2 index=1 columns=2 min_score=0.5; do
+  expect 2 "--${flag%=*} has no effect with --trace" "$tools/visualize" --run=whole --trace=1:0 --$flag
+done
 expect 2 "give --config=F or --run=DIR" "$tools/visualize" --show=truth
 expect 2 "did you mean 'truth'?" "$tools/visualize" --config=tiny.textproto --show=truths --output=sheets
 
 # The data doctor.
 expect 0 "report: $work/check.html" "$tools/check" --config=tiny.textproto --threads=1 --json
 grep -q '"anchor_recall"' out.txt && [[ -s check.html ]] || fail "check tells nothing of the anchors"
+expect 1 "" "$tools/check" --config=tiny.textproto --threads=1 --overfit=2 --device=cpu optimizer.sgd.learning_rate=1e38
+grep -q '^Overfit probe: FAILED' out.txt || fail "check says $(tail -n 5 out.txt)"
 expect 2 "nowhere" "$tools/check" --config=tiny.textproto --threads=1 'data.train={ voc { root: "nowhere" } }'
 
 # Its weights under another format start another run.
@@ -229,6 +236,11 @@ expect 0 "" "$tools/pack" --config=tiny.textproto --split=validation --output=di
 grep -q '16 images' out.txt || fail "pack says $(cat out.txt)"
 expect 0 "" "$tools/pack" --verify=digits.packed
 expect 2 "digits.packed: exists" "$tools/pack" --config=tiny.textproto --output=digits.packed
+for flag in config=tiny.textproto output=x.packed size=8x8 split=train longest_side=8 quality=90; do
+  expect 2 "--${flag%=*} has no effect with --verify" "$tools/pack" --verify=digits.packed --$flag
+done
+expect 2 "--quality has no effect without --size or --longest_side" "$tools/pack" --config=tiny.textproto --quality=90 \
+  --output=other.packed
 expect 2 "no packed dataset" "$tools/pack" --verify=tiny.textproto
 expect 2 "want WxH" "$tools/pack" --config=tiny.textproto --size=300 --output=other.packed
 expect 2 "--split is 'test'" "$tools/pack" --config=tiny.textproto --split=test --output=other.packed
