@@ -63,7 +63,7 @@ done
 if ((${#protos[@]})); then protoc --cpp_out="$folder" "${protos[@]}"; fi
 
 # RapidJSON 1.1.0 adds to a null pointer.
-printf '[pointer-overflow]\nsrc:*/rapidjson/internal/stack.h\n' > "$folder/ignorelist"
+printf '[pointer-overflow]\nsrc:*/rapidjson/*stack.h\n' > "$folder/ignorelist"
 flags=(-std=c++17 -O1 -g -fno-omit-frame-pointer "-fsanitize=fuzzer,address,undefined" -fno-sanitize=vptr
   -fno-sanitize-recover=undefined "-fsanitize-ignorelist=$folder/ignorelist" -march=x86-64-v3 -I. "-I$folder"
   "-isystem$folder/include" "-isystem$folder/include/torch/csrc/api/include" -isystem/usr/include/opencv4)
