@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ssd/core/status_macros.h"
-#include "ssd/tensor_files/mapped_file.h"
 #include "ssd/weights/caffe.pb.h"
 
 namespace ssd {
@@ -193,11 +192,6 @@ bool LooksLikeCaffeModel(absl::string_view bytes) {
     has_layers |= field == CaffeNet::kLayersFieldNumber || field == CaffeNet::kLayerFieldNumber;
   }
   return has_layers && input.ConsumedEntireMessage();
-}
-
-absl::StatusOr<WeightFile> ReadCaffeModel(const std::string& path) {
-  SSD_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  return ParseCaffeModel(file.bytes(), path);
 }
 
 }  // namespace ssd

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "ssd/core/file.h"
 #include "ssd/weights/caffe.pb.h"
 
 namespace ssd {
@@ -82,9 +81,7 @@ Tensor Expected(const std::vector<int64_t>& shape) {
 }
 
 TEST(CaffeModelTest, ReadsLayers) {
-  const std::string path = ::testing::TempDir() + "/vgg.caffemodel";
-  ASSERT_TRUE(WriteFileAtomically(path, NewFormat()).ok());
-  const absl::StatusOr<WeightFile> file = ReadCaffeModel(path);
+  const absl::StatusOr<WeightFile> file = ParseCaffeModel(NewFormat(), "vgg.caffemodel");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->metadata.at("net"), "VGG");
   std::vector<std::string> names;
