@@ -31,6 +31,14 @@ std::string AnnotatedImages::ImageFile(int64_t index) const {
   return (std::filesystem::path(folder_) / images_[index].file_name).string();
 }
 
+std::vector<std::string> AnnotatedImages::NamedImageFiles() const {
+  std::vector<std::string> files = Dataset::NamedImageFiles();
+  for (const std::string& name : files_.left_out) {
+    files.push_back((std::filesystem::path(folder_) / name).string());
+  }
+  return files;
+}
+
 absl::StatusOr<Sample> AnnotatedImages::Get(int64_t index) const {
   CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
   const Annotations& truth = images_[index];

@@ -15,6 +15,8 @@ namespace ssd {
 struct AnnotationFiles {
   std::vector<std::string> paths;
   std::vector<int64_t> of_image;  // places in `paths`
+  // Images that they name and the dataset leaves out; as Annotations::file_name.
+  std::vector<std::string> left_out;
 };
 
 // A dataset with its annotations in memory and its images in files below a folder, as most
@@ -30,6 +32,7 @@ class AnnotatedImages : public Dataset {
   absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override;
   std::string AnnotationFile(int64_t index) const override;
   std::string ImageFile(int64_t index) const override;
+  std::vector<std::string> NamedImageFiles() const override;
   // Touches no file: errors of the image are those of decoding it.
   absl::StatusOr<Sample> Get(int64_t index) const override;
   std::string Fingerprint() const override;

@@ -14,6 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "data/image_header.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 
@@ -32,6 +33,12 @@ absl::Status CheckAtLeast(absl::string_view option, int64_t value, int64_t least
       absl::StrCat(option, ": ", value, " is too small; set at least ", least));
 }
 
+absl::Status CheckAtMost(absl::string_view option, int64_t value, int64_t most) {
+  if (value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, ": ", value, " is too large; set at most ", most));
+}
+
 int64_t BatchesPerEpoch(int64_t size, const BatchLoaderOptions& options) {
   const int64_t whole = size / options.batch_size, rest = size % options.batch_size;
   return whole + (!options.drop_last && rest > options.rank ? 1 : 0);
@@ -40,12 +47,10 @@ int64_t BatchesPerEpoch(int64_t size, const BatchLoaderOptions& options) {
 absl::Status CheckOptions(const BatchLoaderOptions& options) {
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.batch_size", options.batch_size, 1));
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.workers", options.workers, -1));
-  constexpr int kMostWorkers = 1024;  // more threads than a system starts end the program
-  if (options.workers > kMostWorkers) {
-    return absl::InvalidArgumentError(absl::StrCat("loader.workers: ", options.workers,
-                                                   " is too large; set at most ", kMostWorkers));
-  }
+  SSD_RETURN_IF_ERROR(CheckAtMost("loader.workers", options.workers, kMostLoaderWorkers));
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.prefetch_batches", options.prefetch_batches, 1));
+  SSD_RETURN_IF_ERROR(
+      CheckAtMost("loader.prefetch_batches", options.prefetch_batches, kMostPrefetchBatches));
   SSD_RETURN_IF_ERROR(CheckAtLeast("loader.cache.max_megabytes", options.cache_megabytes, 0));
   SSD_RETURN_IF_ERROR(CheckAtLeast("model.input height", options.input.height, 1));
   SSD_RETURN_IF_ERROR(CheckAtLeast("model.input width", options.input.width, 1));
@@ -233,14 +238,16 @@ BatchSourceStatistics BatchLoader::statistics() const {
   statistics.cache_hits = cache.hits;
   statistics.cache_misses = cache.misses;
   statistics.cache_bytes = cache.bytes;
-  statistics.skipped_images = static_cast<int64_t>(unreadable_.size());
+  statistics.skipped_images = options_.images_left_out + static_cast<int64_t>(unreadable_.size());
   return statistics;
 }
 
 absl::Status BatchLoader::CheckReadable() {
-  if (unreadable_.size() > unreadable_counted_) {
-    unreadable_counted_ = unreadable_.size();
-    LOG(WARNING) << unreadable_counted_ << " of " << dataset_.size()
+  const int64_t left_out = options_.images_left_out;
+  const int64_t unreadable = left_out + static_cast<int64_t>(unreadable_.size());
+  if (unreadable > unreadable_counted_) {
+    unreadable_counted_ = unreadable;
+    LOG(WARNING) << unreadable << " of " << left_out + dataset_.size()
                  << " images could not be read and were skipped";
   }
   if (static_cast<int64_t>(unreadable_.size()) < dataset_.size()) return absl::OkStatus();
@@ -411,7 +418,7 @@ absl::Status BatchLoader::MakeSample(const Showing& showing, Assembly& assembly,
                                      double* decode_seconds, bool* is_readable) {
   const ImageSize& input = options_.input;
   absl::StatusOr<Sample> read = dataset_.Get(showing.image);
-  *is_readable = read.ok();
+  *is_readable = !IsBadImage(read.status());
   if (!read.ok()) return read.status();
   Sample& sample = *read;
   sample.image.ReplaceSource(cache_.Wrap(showing.image, sample.image.source(), decode_seconds));
@@ -436,7 +443,7 @@ absl::Status BatchLoader::MakeSample(const Showing& showing, Assembly& assembly,
   uint8_t* const pixels = batch.images.data_ptr<uint8_t>() + row * input.height * input.width * 3;
   cv::Mat image(static_cast<int>(input.height), static_cast<int>(input.width), CV_8UC3, pixels);
   const absl::Status rendered = sample.image.RenderTo(image, options_.max_decode_reduction);
-  *is_readable = rendered.ok();
+  *is_readable = !IsBadImage(rendered);
   if (!rendered.ok()) return rendered;
 
   float* box = batch.truth.boxes.data_ptr<float>() + row * options_.max_truths * 4;

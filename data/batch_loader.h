@@ -22,7 +22,12 @@
 
 namespace ssd {
 
-// What becomes of an image that cannot be read.
+// More threads than this a system may not start, and more batches no memory holds.
+inline constexpr int kMostLoaderWorkers = 1024;
+inline constexpr int kMostPrefetchBatches = 1024;
+
+// What becomes of an image that cannot be read. Only a fault of the image's own counts as that
+// (IsBadImage, image_header.h); any other error is Next()'s.
 enum class BadImages {
   kFail,     // Next() returns the error
   kReplace,  // the next image of the epoch takes its place and its random numbers: for training
@@ -48,6 +53,9 @@ struct BatchLoaderOptions {
   // Leaves out the last batch if it is short, so that all have one shape: for training.
   bool drop_last = false;
   BadImages bad_images = BadImages::kFail;
+  // That the dataset left out when it was opened (DatasetContext::bad_images); counted with those
+  // met later.
+  int64_t images_left_out = 0;
   // Goes on to the next epoch's first batches when an epoch has been prepared. Off for evaluation,
   // which is over after one.
   bool prefetch_next_epoch = true;
@@ -156,8 +164,8 @@ class BatchLoader : public BatchSource {
   std::deque<std::shared_ptr<Assembly>> assemblies_;
   int64_t showings_epoch_ = -1;
   std::shared_ptr<const std::vector<Showing>> showings_;
-  std::set<int64_t> unreadable_;   // images
-  size_t unreadable_counted_ = 0;  // on the log
+  std::set<int64_t> unreadable_;    // images
+  int64_t unreadable_counted_ = 0;  // on the log
   BatchSourceStatistics statistics_;
 
   std::vector<std::thread> workers_;

@@ -77,6 +77,10 @@ class NumberedDataset : public Dataset {
     if (missing.count(index) != 0) {
       return absl::NotFoundError(absl::StrCat("image", index, ".jpg: no such file"));
     }
+    if (locked.count(index) != 0) {
+      return absl::PermissionDeniedError(
+          absl::StrCat("image", index, ".jpg: cannot read: Permission denied"));
+    }
     Sample sample;
     sample.image =
         LazyImage(std::make_shared<NumberedSource>(index, &decoded, broken.count(index) != 0));
@@ -87,7 +91,7 @@ class NumberedDataset : public Dataset {
 
   std::string Fingerprint() const override { return "0123456789abcdef"; }
 
-  std::set<int64_t> missing, broken;
+  std::set<int64_t> missing, broken, locked;
   mutable std::atomic<int> decoded{0};
 
  private:
@@ -504,6 +508,34 @@ TEST(BatchLoaderTest, OnlyBadImagesAreSkipped) {
   EXPECT_EQ(loader->statistics().skipped_images, 0);
 }
 
+TEST(BatchLoaderTest, AFailingMachineIsNoBadImage) {
+  NumberedDataset dataset(16);
+  dataset.missing = {1};
+  dataset.locked = {6};
+  for (const BadImages bad_images : {BadImages::kFail, BadImages::kReplace, BadImages::kLeaveOut}) {
+    BatchLoaderOptions options = Training(2);
+    options.shuffle = false;
+    options.bad_images = bad_images;
+    const auto loader = Make(dataset, options);
+    ASSERT_TRUE(loader->Start(0, 1).ok());
+    const absl::Status status = loader->Next().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_EQ(status.message(), "image6.jpg: cannot read: Permission denied");
+  }
+}
+
+TEST(BatchLoaderTest, CountsImagesThatTheDatasetLeftOut) {
+  NumberedDataset dataset(16);
+  dataset.broken = {6};
+  BatchLoaderOptions options = Training(2);
+  options.bad_images = BadImages::kReplace;
+  options.images_left_out = 3;
+  const auto loader = Make(dataset, options);
+  EXPECT_EQ(loader->statistics().skipped_images, 3);
+  EXPECT_EQ(Epoch(*loader, 0).size(), 4u);
+  EXPECT_EQ(loader->statistics().skipped_images, 4);
+}
+
 TEST(BatchLoaderTest, ATransformsExceptionBecomesAnError) {
   class Throwing : public Transform {
     void Apply(Random& random, Sample& sample) const override {
@@ -549,6 +581,8 @@ TEST(BatchLoaderTest, WrongOptionsAreErrors) {
             "loader.workers: 1025 is too large; set at most 1024");
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.prefetch_batches = 0; }),
                                "loader.prefetch_batches: 0"));
+  EXPECT_EQ(error([](auto& o) { o.prefetch_batches = 1025; }),
+            "loader.prefetch_batches: 1025 is too large; set at most 1024");
   EXPECT_TRUE(absl::StartsWith(error([](auto& o) { o.cache_megabytes = -1; }),
                                "loader.cache.max_megabytes: -1"));
   EXPECT_EQ(error([](auto& o) { o.world = 3; }),

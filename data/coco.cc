@@ -79,6 +79,7 @@ class CocoJoin {
             Fault(ProblemKind::kDuplicateImageId, image.line,
                   absl::StrCat("image '", image.file_name, "': another image has the same id ",
                                image.id, "; ids must differ")));
+        truths_.LeaveOut(std::move(image.file_name));
         continue;
       }
       if (context_.problems != nullptr) {
@@ -100,6 +101,8 @@ class CocoJoin {
         const std::string file = (folder_ / image.file_name).string();
         const absl::StatusOr<ImageSize> size = ReadImageSize(file);
         if (!size.ok()) {
+          truths_.LeaveOut(std::move(image.file_name));
+          if (truths_.SkipBadImage(size.status())) continue;
           if (context_.problems == nullptr) return size.status();
           SSD_RETURN_IF_ERROR(truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file,
                                             0, std::string(size.status().message())));
@@ -242,9 +245,16 @@ absl::StatusOr<std::unique_ptr<Dataset>> CocoDataset::Create(const CocoOptions& 
         path, ": no categories; want COCO's instances format, or classes in data.label"));
   }
   // One look finds most wrong folders; looking for every image would take minutes on a file server.
-  const fs::path first_image = folder / instances.images.front().file_name;
-  if (std::error_code ignored; context.problems == nullptr && !fs::exists(first_image, ignored)) {
-    return absl::NotFoundError(absl::StrCat(first_image.string(), ": no such image, though ", path,
+  // Where bad images are left out, the first may be one of them.
+  const std::vector<CocoImage>& images = instances.images;
+  const auto is_there = [&folder](const CocoImage& image) {
+    std::error_code ignored;
+    return fs::exists(folder / image.file_name, ignored);
+  };
+  if (context.problems == nullptr && !is_there(images.front()) &&
+      (context.bad_images == nullptr || std::none_of(images.begin(), images.end(), is_there))) {
+    return absl::NotFoundError(absl::StrCat((folder / images.front().file_name).string(),
+                                            ": no such image, though ", path,
                                             " lists it; correct coco.images"));
   }
 

@@ -196,6 +196,9 @@ TEST_F(CocoTest, DropsImagesWithoutObjects) {
   ASSERT_EQ((*dataset)->size(), 2);
   EXPECT_EQ((*dataset)->GetAnnotations(0)->image_id, 42);
   EXPECT_EQ((*dataset)->GetAnnotations(1)->image_id, 7);
+  EXPECT_THAT(
+      (*dataset)->NamedImageFiles(),
+      ElementsAre(root_ + "/images/b.png", root_ + "/images/sub/a.png", root_ + "/images/c.png"));
 }
 
 TEST_F(CocoTest, OrdersLabelsAsGiven) {
@@ -276,6 +279,8 @@ TEST_F(CocoTest, NamesThePlaceOfBadFields) {
       {"\"id\": 3, \"name\"", "\"id\": 1, \"name\"", {":19:", "category 1", "same id"}},
       {"\"name\": \"car\"", "\"name\": \"person\"", {"'person'", "1 and 3"}},
       {"\"name\": \"car\"", "\"title\": \"car\"", {"categories[2]", "no name"}},
+      {"\"name\": \"car\"", "\"name\": \"\"", {"category 3", "empty or blank name"}},
+      {"\"name\": \"car\"", "\"name\": \" \\t\"", {"category 3", "empty or blank name"}},
       {"\"image_id\": 9", "\"image_id\": 8", {":14:", "annotation 5", "image_id 8"}},
       {"\"category_id\": 3", "\"category_id\": 2", {":13:", "annotation 4", "category_id 2"}},
       {"\"bbox\": [5, 6, 7, 8]", "\"bbox\": [5, 6, 7]", {"annotations[2]", "four numbers"}},
@@ -448,6 +453,52 @@ TEST_F(CocoTest, RecordsProblemsAndGoesOn) {
     EXPECT_EQ(problems[i].line, expected[i].line);
     EXPECT_THAT(problems[i].message, HasSubstr(expected[i].message));
   }
+}
+
+// Also where the nameless category is the only one, so that no other class is declared.
+TEST_F(CocoTest, NoClassIsWithoutAName) {
+  const std::string json = R"({"images": [{"id": 1, "file_name": "b.png", "width": 40,
+      "height": 30}], "annotations": [{"id": 1, "image_id": 1, "category_id": 6,
+      "bbox": [1, 2, 3, 4]}], "categories": [{"id": 6, "name": " "}]})";
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/instances.json", json).ok());
+  for (const bool has_labels : {false, true}) {
+    ProblemLog log;
+    DatasetContext context;
+    context.problems = &log;
+    if (has_labels) context.labels = {"car"};
+    const auto dataset = CreateDataset(Config(), context);
+    ASSERT_TRUE(dataset.ok()) << dataset.status();
+    EXPECT_EQ((*dataset)->labels().num_classes(), has_labels ? 1 : 0);
+    EXPECT_TRUE((*dataset)->GetAnnotations(0)->objects.empty());
+    const std::vector<DataProblem> problems = log.Take();
+    ASSERT_FALSE(problems.empty());
+    EXPECT_EQ(problems[0].kind, ProblemKind::kUnreadableAnnotation);
+    EXPECT_EQ(problems[0].file, root_ + "/instances.json");
+    EXPECT_THAT(problems[0].message, HasSubstr("category 6 has an empty or blank name"));
+    for (const DataProblem& problem : problems) {
+      EXPECT_NE(problem.kind, ProblemKind::kUnknownLabel) << problem.message;
+    }
+  }
+}
+
+TEST_F(CocoTest, LeavesOutBadImagesWhereTheyAreCounted) {
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/instances.json",
+                                  With("\"width\": 24, \"height\": 20", "\"width\": null"))
+                  .ok());
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/images/c.png", "no image").ok());
+  std::filesystem::remove(root_ + "/images/b.png");  // the first; its size is stated
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const auto dataset = CreateDataset(Config(), context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 2);
+  EXPECT_EQ(bad_images, 1);  // the loader counts the other
+  // A wrong folder is still told at once.
+  std::filesystem::remove(root_ + "/images/sub/a.png");
+  std::filesystem::remove(root_ + "/images/c.png");
+  EXPECT_THAT(std::string(CreateDataset(Config(), context).status().message()),
+              HasSubstr("correct coco.images"));
 }
 
 TEST_F(CocoTest, RecordsNothingOfAGoodFile) {

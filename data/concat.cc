@@ -51,6 +51,15 @@ class ConcatDataset : public Dataset {
     const Part& part = PartOf(index);
     return part.dataset->ImageFile(index - part.start);
   }
+  std::vector<std::string> NamedImageFiles() const override {
+    std::vector<std::string> files;
+    for (const Part& part : parts_) {
+      std::vector<std::string> more = part.dataset->NamedImageFiles();
+      files.insert(files.end(), std::make_move_iterator(more.begin()),
+                   std::make_move_iterator(more.end()));
+    }
+    return files;
+  }
   absl::StatusOr<Sample> Get(int64_t index) const override {
     const Part& part = PartOf(index);
     SSD_ASSIGN_OR_RETURN(Sample sample, part.dataset->Get(index - part.start));

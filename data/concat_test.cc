@@ -106,6 +106,7 @@ TEST_F(ConcatTest, JoinsImagesAndClasses) {
     EXPECT_EQ((*dataset)->ImageFile(i), root_ + "/" + truth->file_name);
     EXPECT_EQ((*dataset)->AnnotationFile(i), root_ + (i < 2 ? "/first.csv" : "/second.csv"));
   }
+  EXPECT_EQ((*dataset)->NamedImageFiles().size(), 5u);
   EXPECT_THAT(images, ElementsAre(1, 2, 3, 4, 5));
   EXPECT_THAT(objects, ElementsAre(1, 2, 3, 4, 5));
   EXPECT_EQ((*dataset)->GetAnnotations(4)->objects[0].line, 4);

@@ -26,6 +26,7 @@ class SubsetOfDataset : public Dataset {
     return whole_->AnnotationFile(InWhole(index));
   }
   std::string ImageFile(int64_t index) const override { return whole_->ImageFile(InWhole(index)); }
+  std::vector<std::string> NamedImageFiles() const override { return whole_->NamedImageFiles(); }
   absl::StatusOr<Sample> Get(int64_t index) const override { return whole_->Get(InWhole(index)); }
 
   std::string Fingerprint() const override {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,6 +35,10 @@ struct DatasetContext {
   // Null: a fault of an image or an object is an error. Else it is recorded there, and what is at
   // fault is left out; only what leaves no dataset at all is still an error. Outlives the call.
   ProblemLog* problems = nullptr;
+  // Null: an image that cannot be read where a dataset looks at it, for its size, is an error.
+  // Else, and without `problems`, it is left out, named on the log and counted here; what is not
+  // the image's fault (IsBadImage, image_header.h) is still an error. Outlives the call.
+  int64_t* bad_images = nullptr;
 };
 
 // Images and their truths by index. Thread-safe: every method may be called from many threads at
@@ -55,6 +60,17 @@ class Dataset {
 
   // The path of image `index`. Empty: it is in no file of its own.
   virtual std::string ImageFile(int64_t index) const { return ""; }
+
+  // The paths of all image files that the annotations name: of the images here, and of those that
+  // are left out (of a subset, without objects, damaged). In no order.
+  virtual std::vector<std::string> NamedImageFiles() const {
+    std::vector<std::string> files;
+    for (int64_t index = 0; index < size(); ++index) {
+      std::string file = ImageFile(index);
+      if (!file.empty()) files.push_back(std::move(file));
+    }
+    return files;
+  }
 
   // The untransformed sample. \error names the file.
   virtual absl::StatusOr<Sample> Get(int64_t index) const = 0;

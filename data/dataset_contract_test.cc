@@ -298,6 +298,18 @@ TEST_P(DatasetContractTest, FingerprintsTellDataApart) {
   }
 }
 
+TEST_P(DatasetContractTest, ASubsetNamesTheImageFilesOfTheWhole) {
+  const auto whole = CreateOrDie();
+  std::set<std::string> files;
+  for (int64_t i = 0; i < whole->size(); ++i) {
+    if (!whole->ImageFile(i).empty()) files.insert(whole->ImageFile(i));
+  }
+  for (const char* part : {"", "subset { to: 0.5 }"}) {
+    const std::vector<std::string> named = CreateOrDie(part)->NamedImageFiles();
+    EXPECT_EQ(std::set<std::string>(named.begin(), named.end()), files) << part;
+  }
+}
+
 TEST_P(DatasetContractTest, ComplementarySubsetsAreDisjointAndComplete) {
   const auto ids = [this](const std::string& part) {
     const auto dataset = CreateOrDie(part);

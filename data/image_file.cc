@@ -1,5 +1,8 @@
 #include "data/image_file.h"
 
+#include <exception>
+#include <new>
+#include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <optional>
@@ -19,6 +22,23 @@
 
 namespace ssd {
 namespace {
+
+// What `read` returns, or an error naming the image instead of what OpenCV or the standard library
+// throws.
+template <typename Read>
+auto CatchExceptions(absl::string_view name, const Read& read) -> decltype(read()) {
+  try {
+    return read();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemoryError(name);
+  } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) return OutOfMemoryError(name);
+    return CorruptImageError(name,
+                             absl::StrCat("image that OpenCV cannot decode (", error.err, ")"));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat(name, ": ", error.what()));
+  }
+}
 
 // With its orientation tag, if any, set to upright: OpenCV would turn the pixels itself, and not
 // those of every depth right.
@@ -40,13 +60,7 @@ absl::StatusOr<cv::Mat> DecodeByOpenCv(absl::string_view bytes, absl::string_vie
   }
   const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1,
                         const_cast<char*>(bytes.data()));
-  cv::Mat image;
-  try {
-    image = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  } catch (const cv::Exception& error) {
-    return CorruptImageError(name,
-                             absl::StrCat("image that OpenCV cannot decode (", error.err, ")"));
-  }
+  cv::Mat image = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
   if (image.empty()) return CorruptImageError(name, "image that OpenCV cannot decode");
   if (image.rows != header.stored.height || image.cols != header.stored.width) {
     return CorruptImageError(
@@ -118,12 +132,15 @@ class EncodedSource : public ImageSource {
 
  protected:
   absl::StatusOr<cv::Mat> DecodeWhole(absl::string_view bytes) const {
-    SSD_ASSIGN_OR_RETURN(DecodedRegion decoded, DecodeEncoded(bytes, name_, size_, nullptr, 1));
-    return std::move(decoded.pixels);
+    return CatchExceptions(name_, [&]() -> absl::StatusOr<cv::Mat> {
+      SSD_ASSIGN_OR_RETURN(DecodedRegion decoded, DecodeEncoded(bytes, name_, size_, nullptr, 1));
+      return std::move(decoded.pixels);
+    });
   }
   absl::StatusOr<DecodedRegion> DecodePart(absl::string_view bytes, const cv::Rect& region,
                                            int max_reduction) const {
-    return DecodeEncoded(bytes, name_, size_, &region, max_reduction);
+    return CatchExceptions(
+        name_, [&] { return DecodeEncoded(bytes, name_, size_, &region, max_reduction); });
   }
 
   const std::string& name() const { return name_; }
@@ -138,15 +155,17 @@ class ImageFile : public EncodedSource {
   using EncodedSource::EncodedSource;
 
   absl::StatusOr<cv::Mat> Decode() const override {
-    SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(name()));
+    SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadEncoded());
     return DecodeWhole(bytes);
   }
   absl::StatusOr<DecodedRegion> DecodeRegion(const cv::Rect& region,
                                              int max_reduction) const override {
-    SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(name()));
+    SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadEncoded());
     return DecodePart(bytes, region, max_reduction);
   }
-  absl::StatusOr<std::string> ReadEncoded() const override { return ReadFile(name()); }
+  absl::StatusOr<std::string> ReadEncoded() const override {
+    return CatchExceptions(name(), [this] { return ReadFile(name()); });
+  }
 };
 
 class EncodedImage : public EncodedSource {
@@ -159,11 +178,29 @@ class EncodedImage : public EncodedSource {
                                              int max_reduction) const override {
     return DecodePart(bytes_, region, max_reduction);
   }
-  absl::StatusOr<std::string> ReadEncoded() const override { return bytes_; }
+  absl::StatusOr<std::string> ReadEncoded() const override {
+    return CatchExceptions(name(), [this] { return absl::StatusOr<std::string>(bytes_); });
+  }
 
  private:
   const std::string bytes_;
 };
+
+// ReadImageSize, which sees to exceptions.
+absl::StatusOr<ImageSize> SizeOfFile(const std::string& path) {
+  // Holds nearly every JPEG's header; thumbnails, profiles and notes of editors make others longer.
+  constexpr size_t kFirstBytes = size_t{1} << 16;
+  for (size_t wanted = kFirstBytes;; wanted *= 4) {
+    SSD_ASSIGN_OR_RETURN(const std::string prefix, ReadFilePrefix(path, wanted));
+    if (prefix.size() < wanted) return SizeOf(prefix, path);  // it is the whole file
+    if (FormatOf(prefix) != ImageFormat::kJpeg) break;
+    // A header that is cut off is an error, not another size; so is a damaged one.
+    const absl::StatusOr<ImageSize> size = SizeOf(prefix, path);
+    if (size.ok() || !absl::IsDataLoss(size.status())) return size;
+  }
+  SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  return SizeOf(bytes, path);
+}
 
 }  // namespace
 
@@ -180,8 +217,7 @@ bool IsImageName(absl::string_view file_name) {
 }
 
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path) {
-  SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
-  return SizeOf(bytes, path);
+  return CatchExceptions(path, [&path] { return SizeOfFile(path); });
 }
 
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenImageFile(const std::string& path) {
@@ -195,7 +231,8 @@ std::shared_ptr<const ImageSource> ImageFileOfSize(std::string path, ImageSize s
 
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenEncodedImage(std::string bytes,
                                                                     std::string name) {
-  SSD_ASSIGN_OR_RETURN(const ImageSize size, SizeOf(bytes, name));
+  SSD_ASSIGN_OR_RETURN(const ImageSize size,
+                       CatchExceptions(name, [&] { return SizeOf(bytes, name); }));
   return EncodedImageOfSize(std::move(bytes), std::move(name), size);
 }
 

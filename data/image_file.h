@@ -27,12 +27,15 @@ namespace ssd {
 // files do not; file managers leave them ("._a.jpg").
 bool IsImageName(absl::string_view file_name);
 
-// The size, after EXIF orientation, from the header. \error as OpenImageFile.
+// The size, after EXIF orientation, from the header: of a JPEG only what comes before its pixels is
+// read, of other formats, which may tell of size and orientation at their end, the whole file.
+// \error as OpenImageFile.
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path);
 
 // The image file at `path`, its header read, its pixels not yet.
 // \error NotFound, PermissionDenied; DataLoss for what is no image; ResourceExhausted for too many
-// pixels; each names the file.
+// pixels; Internal for a failing machine; each names the file. Which of them are the image's own
+// fault, IsBadImage (image_header.h) tells. Nothing here throws.
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenImageFile(const std::string& path);
 
 // The same where the size is known, from an annotation: touches no file until it decodes. A file of

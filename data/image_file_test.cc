@@ -1,11 +1,14 @@
 #include "data/image_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -18,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "data/image_header.h"
 #include "data/image_testing.h"
 
 namespace ssd {
@@ -471,6 +475,131 @@ TEST(ImageFileTest, NamesFilesThatCannotBeRead) {
   EXPECT_FALSE(OpenImageFile(folder).ok());
   const std::string empty = Write("empty.png", "");
   EXPECT_EQ(OpenImageFile(empty).status().code(), absl::StatusCode::kDataLoss);
+}
+
+// `jpeg` with so many segments of 64 KB, as of a colour profile, before all others.
+std::string WithLongHeader(const std::string& jpeg, int segments) {
+  constexpr uint32_t kLongest = 0xffff;  // with the length itself
+  std::string profile;
+  for (int i = 0; i < segments; ++i) {
+    profile += "\xff\xe2" + Integer(kLongest, 2, /*little=*/false) +
+               std::string(kLongest - 2, static_cast<char>(i));
+  }
+  return jpeg.substr(0, 2) + profile + jpeg.substr(2);
+}
+
+TEST(ImageFileTest, SizesFromTheBeginningAreThoseOfTheWholeFile) {
+  const std::string jpeg = Jpeg(Gradient(61, 37));
+  const cv::Mat image = Swapped(Gradient(61, 37));
+  const std::string turned_png =
+      WithPngChunk(Encode(".png", image), PngChunk("eXIf", Tiff(8, true)));
+  std::vector<std::string> files = {
+      jpeg,       turned_png, Encode(".bmp", image), Encode(".tiff", image), Encode(".webp", image),
+      "no image", ""};
+  for (const int segments : {0, 1, 3, 4, 5, 17}) {
+    files.push_back(WithLongHeader(jpeg, segments));
+    files.push_back(WithLongHeader(WithExif(jpeg, Tiff(6, false)), segments));
+    files.push_back(WithExif(WithLongHeader(jpeg, segments), Tiff(6, false)));
+  }
+  // Cut off around what is read at a time, and where the size is.
+  const std::string longer = WithLongHeader(WithExif(jpeg, Tiff(6, true)), 4);
+  const size_t frame = longer.find("\xff\xc0", 4 * 65537);
+  const size_t scan = longer.find("\xff\xda", frame);
+  ASSERT_NE(scan, std::string::npos);
+  for (const size_t place : {size_t{1} << 16, size_t{1} << 18, frame, scan, scan + 14}) {
+    for (size_t size = place - 3; size < place + 12 && size < longer.size(); ++size) {
+      files.push_back(longer.substr(0, size));
+    }
+  }
+  for (size_t i = 0; i < files.size(); ++i) {
+    SCOPED_TRACE(absl::StrCat("file ", i, ", ", files[i].size(), " bytes"));
+    const std::string path = Write("size_of", files[i]);
+    const auto from_file = ReadImageSize(path);
+    const auto from_memory = OpenEncodedImage(files[i], path);
+    ASSERT_EQ(from_file.status(), from_memory.status());
+    if (from_file.ok()) {
+      EXPECT_EQ(*from_file, (*from_memory)->size());
+    }
+  }
+}
+
+TEST(ImageFileTest, ReadsOfAJpegNoMoreThanItsHeader) {
+  const std::string path = Write("sparse.jpg", WithLongHeader(Jpeg(Gradient(61, 37)), 2));
+  // More than any image file may have; takes no room on the disk.
+  std::filesystem::resize_file(path, uintmax_t{1} << 31);
+  const auto size = ReadImageSize(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(size.ok()) << size.status();
+  EXPECT_EQ(*size, (ImageSize{37, 61}));
+}
+
+TEST(ImageFileTest, TellsBadImagesFromAFailingMachine) {
+  const std::string path = Write("good.jpg", Jpeg(Gradient(40, 24)));
+  const auto source = ImageFileOfSize(path, {24, 40});
+  rlimit files;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  rlimit none = files;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const std::vector<absl::Status> failed = {source->Decode().status(), ReadImageSize(path).status(),
+                                            source->ReadEncoded().status()};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+  for (const absl::Status& status : failed) {
+    EXPECT_FALSE(status.ok());
+    EXPECT_FALSE(IsBadImage(status)) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), absl::StrCat(path, ": cannot read: ")))
+        << status;
+  }
+  EXPECT_TRUE(source->Decode().ok());
+
+  EXPECT_FALSE(IsBadImage(absl::OkStatus()));
+  EXPECT_FALSE(IsBadImage(absl::PermissionDeniedError("a.jpg: cannot read: Permission denied")));
+  EXPECT_FALSE(IsBadImage(OutOfMemoryError("a.jpg")));
+  EXPECT_TRUE(IsBadImage(ReadImageSize(path + "s").status()));             // missing
+  EXPECT_TRUE(IsBadImage(ReadImageSize(testing::TempDir()).status()));     // a folder
+  EXPECT_TRUE(IsBadImage(ReadImageSize(Write("none", "none")).status()));  // no image
+  EXPECT_TRUE(IsBadImage(ImageFileOfSize(path, {25, 40})->Decode().status()));
+  EXPECT_TRUE(IsBadImage(CheckPixels("a.jpg", {1 << 16, 1 << 16})));
+}
+
+// Throws instead of giving memory.
+class ThrowingAllocator : public cv::MatAllocator {
+ public:
+  explicit ThrowingAllocator(std::function<void()> thrower) : throw_(std::move(thrower)) {}
+
+  cv::UMatData* allocate(int, const int*, int, void*, size_t*, cv::AccessFlag,
+                         cv::UMatUsageFlags) const override {
+    throw_();
+    return nullptr;
+  }
+  bool allocate(cv::UMatData*, cv::AccessFlag, cv::UMatUsageFlags) const override { return false; }
+  void deallocate(cv::UMatData*) const override {}
+
+ private:
+  const std::function<void()> throw_;
+};
+
+TEST(ImageFileTest, ExceptionsBecomeErrors) {
+  const std::string bytes = Jpeg(Gradient(40, 24));
+  const auto error_of = [&bytes](const std::function<void()>& thrower) {
+    ThrowingAllocator allocator(thrower);
+    cv::MatAllocator* const usual = cv::Mat::getDefaultAllocator();
+    cv::Mat::setDefaultAllocator(&allocator);
+    const absl::Status status = Decode(bytes).status();
+    cv::Mat::setDefaultAllocator(usual);
+    EXPECT_TRUE(absl::StrContains(status.message(), "some/image.file: ")) << status;
+    return status;
+  };
+  const auto throw_code = [](int code) {
+    return [code] { throw cv::Exception(code, "no good", "f", "f.cc", 1); };
+  };
+  for (const absl::Status& status :
+       {error_of([] { throw std::bad_alloc(); }), error_of(throw_code(cv::Error::StsNoMem))}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "out of memory")) << status;
+  }
+  EXPECT_EQ(error_of(throw_code(cv::Error::StsAssert)).code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(Decode(bytes).ok());
 }
 
 TEST(ImageFileTest, DecodesInParallelAsInTurn) {

@@ -278,6 +278,25 @@ absl::Status CorruptImageError(absl::string_view name, absl::string_view what) {
       absl::StrCat(name, ": ", what, "; replace the file or drop the image"));
 }
 
+absl::Status OutOfMemoryError(absl::string_view name) {
+  return absl::InternalError(absl::StrCat(
+      name,
+      ": out of memory while it was read or decoded; use fewer loader workers or a smaller "
+      "cache, or scale the image down"));
+}
+
+bool IsBadImage(const absl::Status& error) {
+  switch (error.code()) {
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kInvalidArgument:  // a folder
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kResourceExhausted:  // too many pixels or bytes
+      return true;
+    default:
+      return false;
+  }
+}
+
 absl::Status CheckPixels(absl::string_view name, ImageSize size) {
   if (size.height <= 0 || size.width <= 0) return CorruptImageError(name, "image without pixels");
   if (size.height <= kMaxImageSide && size.width <= kMaxImageSide &&

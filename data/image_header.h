@@ -43,6 +43,14 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::strin
 // DataLoss "name: what; ...".
 absl::Status CorruptImageError(absl::string_view name, absl::string_view what);
 
+// Internal "name: ...": there is no memory to decode it in.
+absl::Status OutOfMemoryError(absl::string_view name);
+
+// Whether `error`, met when an image was read or decoded, is the image's: it is missing, damaged,
+// none, or too large. Everything else is the machine's (a file that may not be read, too many open
+// files, a failing disk, no memory), and the next image would not fare better.
+bool IsBadImage(const absl::Status& error);
+
 // \error DataLoss for no pixels, ResourceExhausted for more than kMaxImagePixels, or than
 // kMaxImageSide on a side.
 absl::Status CheckPixels(absl::string_view name, ImageSize size);

@@ -78,7 +78,7 @@ JpegReader::~JpegReader() {
 }
 
 absl::StatusOr<ImageHeader> JpegReader::ReadHeader() {
-  if (!created_ || !Start() || errors_.data_lost) return Corrupt();
+  if (!created_ || !Start() || errors_.data_lost) return Error();
   ImageHeader header;
   header.stored = {static_cast<int64_t>(jpeg_.image_height),
                    static_cast<int64_t>(jpeg_.image_width)};
@@ -104,7 +104,7 @@ absl::StatusOr<DecodedRegion> JpegReader::ReadRegion(const cv::Rect& region, int
   jpeg_.scale_num = 1;
   jpeg_.scale_denom = static_cast<unsigned>(decoded.reduction);
   const bool ends = HasEnd();
-  if (!StartPixels()) return Corrupt();
+  if (!StartPixels()) return Error();
 
   const cv::Rect whole(0, 0, static_cast<int>(jpeg_.output_width),
                        static_cast<int>(jpeg_.output_height));
@@ -126,7 +126,7 @@ absl::StatusOr<DecodedRegion> JpegReader::ReadRegion(const cv::Rect& region, int
     const int right = std::min(whole.width, read.br().x + kMargin);
     auto first = static_cast<JDIMENSION>(left);
     auto columns = static_cast<JDIMENSION>(right - left);
-    if (!KeepColumns(&first, &columns)) return Corrupt();
+    if (!KeepColumns(&first, &columns)) return Error();
     read.x = static_cast<int>(first);
     read.width = static_cast<int>(columns);
   }
@@ -134,7 +134,7 @@ absl::StatusOr<DecodedRegion> JpegReader::ReadRegion(const cv::Rect& region, int
   if (!ReadRows(static_cast<JDIMENSION>(read.y), static_cast<JDIMENSION>(read.br().y), pixels.data,
                 pixels.step) ||
       errors_.data_lost) {
-    return Corrupt();
+    return Error();
   }
   pixels = pixels(wanted - read.tl());
   decoded.pixels = is_cmyk ? RgbOfInvertedCmyk(pixels) : pixels;
@@ -181,7 +181,10 @@ bool JpegReader::ReadRows(JDIMENSION first, JDIMENSION end, unsigned char* rows,
   return true;
 }
 
-absl::Status JpegReader::Corrupt() const { return CorruptImageError(name_, errors_.message); }
+absl::Status JpegReader::Error() const {
+  if (errors_.manager.msg_code == JERR_OUT_OF_MEMORY) return OutOfMemoryError(name_);
+  return CorruptImageError(name_, errors_.message);
+}
 
 bool JpegReader::HasEnd() const {
   // From the end: a thumbnail before the image has a mark of its own.

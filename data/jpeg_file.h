@@ -31,7 +31,7 @@ class JpegReader {
   JpegReader(const JpegReader&) = delete;
   JpegReader& operator=(const JpegReader&) = delete;
 
-  // Once, first. \error DataLoss, or ResourceExhausted for too many pixels.
+  // Once, first. \error DataLoss, ResourceExhausted for too many pixels, Internal without memory.
   absl::StatusOr<ImageHeader> ReadHeader();
 
   // Once, after ReadHeader: what ImageSource::DecodeRegion says, of stored pixels. Decodes the
@@ -61,7 +61,7 @@ class JpegReader {
   bool KeepColumns(JDIMENSION* first, JDIMENSION* columns);
   bool ReadRows(JDIMENSION first, JDIMENSION end, unsigned char* rows, size_t bytes_per_row);
 
-  absl::Status Corrupt() const;
+  absl::Status Error() const;
   // The marker that ends an image. One that lacks it lacks rows, or comes from a broken program.
   bool HasEnd() const;
 

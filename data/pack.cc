@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -13,7 +12,6 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,6 +25,7 @@
 #include "data/packed.pb.h"
 #include "data/packed_file.h"
 #include "data/packed_record.h"
+#include "data/read_in_parallel.h"
 #include "ssd/core/annotations.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
@@ -154,16 +153,9 @@ absl::StatusOr<PackedImage> PackImage(const Dataset& dataset, int64_t index,
 std::vector<absl::StatusOr<PackedImage>> PackImages(const Dataset& dataset, int64_t first,
                                                     int64_t end, const PackOptions& options) {
   std::vector<absl::StatusOr<PackedImage>> packed(static_cast<size_t>(end - first));
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < packed.size(); i = next++) {
-      packed[i] = PackImage(dataset, first + static_cast<int64_t>(i), options);
-    }
-  };
-  std::vector<std::thread> others;
-  for (unsigned i = 1; i < std::thread::hardware_concurrency(); ++i) others.emplace_back(work);
-  work();
-  for (std::thread& other : others) other.join();
+  ReadInParallel(packed.size(), /*threads=*/0, [&](size_t i) {
+    packed[i] = PackImage(dataset, first + static_cast<int64_t>(i), options);
+  });
   return packed;
 }
 

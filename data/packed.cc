@@ -1,21 +1,52 @@
 #include <cstdint>
 #include <memory>
+#include <opencv2/core.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "data/dataset.h"
 #include "data/digest.h"
 #include "data/image_file.h"
+#include "data/lazy_image.h"
 #include "data/packed_file.h"
 #include "data/truth_collector.h"
 #include "ssd/core/annotations.h"
+#include "ssd/core/geometry.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
 namespace {
+
+// An image in a packed file, read when it is asked for.
+class PackedImage : public ImageSource {
+ public:
+  PackedImage(std::shared_ptr<const PackedFile> file, int64_t index, std::string name,
+              ImageSize size)
+      : file_(std::move(file)), index_(index), name_(std::move(name)), size_(size) {}
+
+  ImageSize size() const override { return size_; }
+
+  absl::StatusOr<cv::Mat> Decode() const override {
+    SSD_ASSIGN_OR_RETURN(std::string bytes, ReadEncoded());
+    return EncodedImageOfSize(std::move(bytes), name_, size_)->Decode();
+  }
+  absl::StatusOr<DecodedRegion> DecodeRegion(const cv::Rect& region,
+                                             int max_reduction) const override {
+    SSD_ASSIGN_OR_RETURN(std::string bytes, ReadEncoded());
+    return EncodedImageOfSize(std::move(bytes), name_, size_)->DecodeRegion(region, max_reduction);
+  }
+  absl::StatusOr<std::string> ReadEncoded() const override { return file_->ReadImage(index_); }
+
+ private:
+  const std::shared_ptr<const PackedFile> file_;
+  const int64_t index_;
+  const std::string name_;
+  const ImageSize size_;
+};
 
 // A dataset in one file, made by `pack` (data/pack.h): images as files hold them, or smaller ones,
 // and their truths. Classes keep the ids of the dataset that was packed, and, unless the experiment
@@ -69,10 +100,8 @@ class PackedDataset : public Dataset {
 
   absl::StatusOr<Sample> Get(int64_t index) const override {
     SSD_ASSIGN_OR_RETURN(Annotations truth, truths_->GetAnnotations(index));
-    SSD_ASSIGN_OR_RETURN(std::string bytes, file_->ReadImage(index));
-    const std::string name =
-        absl::StrCat(file_->path(), ": image ", index, " '", truth.file_name, "'");
-    LazyImage image(EncodedImageOfSize(std::move(bytes), name, truth.size));
+    std::string name = absl::StrCat(file_->path(), ": image ", index, " '", truth.file_name, "'");
+    LazyImage image(std::make_shared<PackedImage>(file_, index, std::move(name), truth.size));
     const Geometry geometry = Geometry::Identity(truth.size);
     return Sample{std::move(image), geometry, std::move(truth)};
   }

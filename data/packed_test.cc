@@ -19,8 +19,10 @@
 #include "data/data_problem.h"
 #include "data/dataset.h"
 #include "data/image_testing.h"
+#include "data/lmdb_file.h"
 #include "data/pack.h"
 #include "data/packed_file.h"
+#include "data/packed_record.h"
 #include "ssd/core/file.h"
 
 namespace ssd {
@@ -326,6 +328,35 @@ TEST(PackedTest, NamesWhatIsWrong) {
   ASSERT_FALSE(found.empty());
   EXPECT_EQ(found[0].kind, ProblemKind::kUnknownLabel);
   EXPECT_EQ(found[0].file, path);
+}
+
+// A cache of images may have it already.
+TEST(PackedTest, ReadsAnImageWhenItIsAskedForItsPixels) {
+  const std::string whole = PackOrDie(*Open(CocoConfig()), "whole.packed");
+  const std::string path = NewPath("incomplete.packed");
+  const auto from = LmdbFile::Open(whole);
+  ASSERT_TRUE(from.ok()) << from.status();
+  auto to = LmdbWriter::Create(path);
+  ASSERT_TRUE(to.ok()) << to.status();
+  for (const std::string& key :
+       {PackedImageKey(0), PackedTruthKey(0), PackedTruthKey(1), PackedImageKey(2),
+        PackedTruthKey(2), std::string(kPackedHeaderKey)}) {
+    ASSERT_TRUE((*to)->Append(key, *(*from)->Read(key)).ok());
+  }
+  ASSERT_TRUE((*to)->Finish().ok());
+  to->reset();
+
+  const auto packed = Open(PackedConfig(path));
+  ASSERT_NE(packed, nullptr);
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto sample = packed->Get(i);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(sample->image.size(), packed->GetAnnotations(i)->size);
+    EXPECT_EQ(sample->image.Render().ok(), i != 1) << i;
+  }
+  const absl::Status missing = packed->Get(1)->image.source()->ReadEncoded().status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kDataLoss) << missing;
+  EXPECT_THAT(missing.message(), HasSubstr(absl::StrCat(path, ": image 1")));
 }
 
 TEST(PackedTest, FindsDamage) {

@@ -6,8 +6,12 @@
 
 namespace ssd {
 
-// Calls read(i) once for each i in [0, count), which opens a file or two: from several threads
-// where there are many, in no order. Returns when all have returned.
+// Calls read(i) once for each i in [0, count), in no order, from at most `threads` threads, one of
+// them the caller's; 0: as many as there are cores. Returns when all have returned.
+void ReadInParallel(size_t count, size_t threads, const std::function<void(size_t)>& read);
+
+// The same for calls that open a file or two and no more: from several threads where there are
+// many.
 void ReadInParallel(size_t count, const std::function<void(size_t)>& read);
 
 }  // namespace ssd

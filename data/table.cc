@@ -130,7 +130,8 @@ class TableJoin {
       } else if (context_.problems != nullptr || i == 0) {
         // Costs a look at every file; without a log, one look finds most wrong folders.
         if (std::error_code ignored; !fs::exists(FileOf(image), ignored)) {
-          SSD_RETURN_IF_ERROR(ImageFault(image, absl::NotFoundError("")));
+          const std::string message = absl::StrCat(FileOf(image), ": no such file");
+          SSD_RETURN_IF_ERROR(ImageFault(image, absl::NotFoundError(message)));
           continue;
         }
       }
@@ -142,6 +143,8 @@ class TableJoin {
   }
 
   absl::Status ImageFault(const TableImage& image, const absl::Status& status) {
+    truths_.LeaveOut(image.name);
+    if (truths_.SkipBadImage(status)) return absl::OkStatus();
     const std::string file = FileOf(image);
     if (absl::IsNotFound(status)) {
       return truths_.Fault(Severity::kError, ProblemKind::kMissingImage, path_, image.line,

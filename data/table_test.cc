@@ -417,6 +417,36 @@ TEST_F(TableTest, NamesWhatIsMissing) {
   EXPECT_THAT(error(""), HasSubstr("correct table.images"));
 }
 
+TEST_F(TableTest, LeavesOutBadImagesWhereTheyAreCounted) {
+  WriteImage("a.png", 40, 30);
+  Write("photos/bad.png", "no image");
+  Write("boxes.csv", absl::StrCat(kHeader,
+                                  "gone.png,1,2,3,4,cat\n"
+                                  "bad.png,1,2,3,4,cat\n"
+                                  "a.png,1,2,3,4,cat\n"
+                                  "bad.png,5,6,7,8,cat\n"));
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const auto dataset = Create("", context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(bad_images, 2);
+  ASSERT_EQ((*dataset)->size(), 1);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "a.png");
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->image_id, 3);
+  EXPECT_FALSE(Create("").ok());
+
+  // Where sizes are stated, no more than the first image is looked for.
+  Write("boxes.csv",
+        "image,width,height,x0,y0,x1,y1,label\ngone.png,40,30,1,2,3,4,cat\n"
+        "a.png,40,30,1,2,3,4,cat\n");
+  bad_images = 0;
+  const auto stated = Create("", context);
+  ASSERT_TRUE(stated.ok()) << stated.status();
+  EXPECT_EQ((*stated)->size(), 1);
+  EXPECT_EQ(bad_images, 1);
+}
+
 TEST_F(TableTest, RecordsProblemsAndGoesOn) {
   WriteImage("a.png", 40, 30);
   Write("photos/bad.png", "no image");

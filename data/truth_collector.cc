@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "data/image_header.h"
 #include "data/label_index.h"
@@ -26,6 +27,7 @@ absl::StatusOr<TruthCollector> TruthCollector::Create(const DatasetContext& cont
 TruthCollector::TruthCollector(const DatasetContext& context, std::string dataset,
                                ClassRenaming renaming)
     : problems_(context.problems),
+      bad_images_(context.bad_images),
       dataset_(std::move(dataset)),
       renaming_(std::move(renaming)),
       labels_given_(!context.labels.empty()) {
@@ -46,10 +48,18 @@ absl::Status TruthCollector::Fault(Severity severity, ProblemKind kind, absl::st
       absl::StrCat(file, line > 0 ? absl::StrCat(":", line) : "", ": ", message));
 }
 
+bool TruthCollector::SkipBadImage(const absl::Status& error) {
+  if (problems_ != nullptr || bad_images_ == nullptr || !IsBadImage(error)) return false;
+  ++*bad_images_;
+  LOG(WARNING) << error.message() << "; the image is left out";
+  return true;
+}
+
 absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id) {
-  if (name.empty()) {
+  if (absl::StripAsciiWhitespace(name).empty()) {
+    number_of_name_.emplace(std::string(name), kDropped);
     return Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, dataset_, 0,
-                 absl::StrCat("category ", source_id, " has an empty name; give it one"));
+                 absl::StrCat("category ", source_id, " has an empty or blank name; give it one"));
   }
   const auto [declared, is_new] = declared_.emplace(std::string(name), source_id);
   if (!is_new) {
@@ -72,9 +82,12 @@ absl::StatusOr<int64_t> TruthCollector::AddImage(Annotations image, std::string 
                                                  int64_t line) {
   const absl::Status size = CheckPixels(absl::StrCat("image '", image.file_name, "'"), image.size);
   if (!size.ok()) {
-    SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
-                              annotation_file.empty() ? dataset_ : annotation_file, line,
-                              std::string(size.message())));
+    if (!SkipBadImage(size)) {
+      SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
+                                annotation_file.empty() ? dataset_ : annotation_file, line,
+                                std::string(size.message())));
+    }
+    LeaveOut(std::move(image.file_name));
     return kLeftOut;
   }
   // Images of one file come together.
@@ -238,6 +251,7 @@ void TruthCollector::DropImagesWithoutObjects() {
     const std::vector<Annotation>& objects = images_[i].objects;
     if (std::all_of(objects.begin(), objects.end(),
                     [](const Annotation& object) { return object.crowd; })) {
+      LeaveOut(std::move(images_[i].file_name));
       continue;
     }
     if (kept != i) {

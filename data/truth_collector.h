@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,9 +35,13 @@ class TruthCollector {
   absl::Status Fault(Severity severity, ProblemKind kind, absl::string_view file, int64_t line,
                      std::string message);
 
+  // Whether an image is left out for `error`, met in reading it (DatasetContext::bad_images); if
+  // so, it has been named and counted.
+  bool SkipBadImage(const absl::Status& error);
+
   // Declares a class, whether or not an object is of it, with its id in the files (COCO); in the
   // order that labels get when the experiment lists none. Before the first object; who declares one
-  // class declares all.
+  // class declares all. Without a name it is a fault, and its objects are left out.
   absl::Status AddClass(absl::string_view name, int64_t source_id);
 
   // The index of an image that is left out; AddObject leaves its objects out, too.
@@ -47,6 +52,9 @@ class TruthCollector {
   // decoded (CheckPixels) is a fault.
   absl::StatusOr<int64_t> AddImage(Annotations image, std::string annotation_file,
                                    int64_t line = 0);
+
+  // An image that the files name, but of which so little is known that it is not added.
+  void LeaveOut(std::string file_name) { files_.left_out.push_back(std::move(file_name)); }
 
   // An object of image `index`; `object.box` as the file says, in pixels, `object.line` set. An
   // `area` of 0 becomes that of the cut box; an `id` of 0, the number of the object from 1.
@@ -88,6 +96,7 @@ class TruthCollector {
   void DropImagesWithoutObjects();
 
   ProblemLog* problems_;
+  int64_t* bad_images_;
   std::string dataset_;
   ClassRenaming renaming_;
   bool labels_given_;

@@ -256,6 +256,38 @@ TEST(TruthCollectorTest, RefusesImagesLargerThanAnyThatIsDecoded) {
   }
 }
 
+TEST(TruthCollectorTest, SkipsBadImagesWhereTheyAreCounted) {
+  const absl::Status damaged = absl::DataLossError("a.jpg: truncated");
+  EXPECT_FALSE(Collector({}).SkipBadImage(damaged));
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  TruthCollector collector = Collector(context);
+  EXPECT_TRUE(collector.SkipBadImage(damaged));
+  EXPECT_TRUE(collector.SkipBadImage(absl::NotFoundError("b.jpg: no such file")));
+  // The machine's fault.
+  EXPECT_FALSE(collector.SkipBadImage(absl::PermissionDeniedError("c.jpg: cannot read")));
+  EXPECT_FALSE(collector.SkipBadImage(absl::InternalError("d.jpg: too many open files")));
+  EXPECT_EQ(bad_images, 2);
+  const auto too_large = collector.AddImage({1, "e.jpg", {1 << 20, 1 << 20}, {}}, "e.xml");
+  ASSERT_TRUE(too_large.ok()) << too_large.status();
+  EXPECT_EQ(*too_large, TruthCollector::kLeftOut);
+  EXPECT_EQ(bad_images, 3);
+  // `check` hears of all of them itself.
+  ProblemLog log;
+  context.problems = &log;
+  EXPECT_FALSE(Collector(context).SkipBadImage(damaged));
+  EXPECT_EQ(bad_images, 3);
+}
+
+TEST(TruthCollectorTest, ClassesHaveNames) {
+  for (const char* name : {"", " ", "\t \n"}) {
+    const absl::Status status = Collector({}).AddClass(name, 17);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("category 17 has an empty or blank name"));
+  }
+}
+
 TEST(TruthCollectorTest, DropsImagesWithoutObjects) {
   TruthCollector truths = Collector({});
   for (int i = 0; i < 5; ++i) {

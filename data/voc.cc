@@ -167,6 +167,10 @@ absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& cont
   }
   if (!parsed.annotation.is_readable) return absl::OkStatus();
   if (!parsed.status.ok()) {
+    if (!parsed.image.empty()) truths.LeaveOut(std::move(parsed.image));
+    const bool is_of_image =
+        parsed.kind == ProblemKind::kMissingImage || parsed.kind == ProblemKind::kUnreadableImage;
+    if (is_of_image && truths.SkipBadImage(parsed.status)) return absl::OkStatus();
     if (context.problems == nullptr) return parsed.status;
     const absl::string_view message = parsed.status.message();
     return truths.Fault(Severity::kError, parsed.kind, parsed.file, 0,

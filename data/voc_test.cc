@@ -403,6 +403,29 @@ TEST_F(VocTest, RecordsProblemsAndGoesOn) {
               HasSubstr("no image"));
 }
 
+TEST_F(VocTest, LeavesOutBadImagesWhereTheyAreCounted) {
+  WritePair("good", {{"cat", 1, 1, 5, 5}});
+  Write("JPEGImages/empty.png", "");
+  Write("Annotations/empty.xml", Xml("", {{"cat", 1, 1, 5, 5}}));
+  Write("Annotations/lonely.xml", Xml(Size(40, 30), {{"cat", 1, 1, 5, 5}}));
+  DatasetConfig config;
+  config.mutable_voc()->set_root(root_);
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const auto dataset = CreateDataset(config, context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(bad_images, 2);
+  ASSERT_EQ((*dataset)->size(), 1);
+  EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "good.png");
+  ErrorOf(absl::StatusCode::kDataLoss);
+
+  // A damaged annotation is no bad image.
+  Write("Annotations/broken.xml", "<annotation>\n<size>");
+  EXPECT_THAT(std::string(CreateDataset(config, context).status().message()),
+              HasSubstr("broken.xml:2"));
+}
+
 // Enough files for several threads.
 TEST_F(VocTest, KeepsTheOrderOfManyFiles) {
   constexpr int kImages = 900;

@@ -208,6 +208,7 @@ class YoloJoin {
     if (!image.size.ok()) return ImageFault(found, image);
     const bool has_labels = image.labels.ok();
     if (!has_labels && !absl::IsNotFound(image.labels.status())) {
+      truths_.LeaveOut(image.name);
       return truths_.Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, image.label_file,
                            0, Bare(image.labels.status(), image.label_file));
     }
@@ -245,6 +246,8 @@ class YoloJoin {
   }
 
   absl::Status ImageFault(const YoloImages& found, const YoloImage& image) {
+    truths_.LeaveOut(image.name);
+    if (truths_.SkipBadImage(image.size.status())) return absl::OkStatus();
     const std::string file = (found.folder / image.name).string();
     if (absl::IsNotFound(image.size.status()) && found.are_listed) {
       return truths_.Fault(Severity::kError, ProblemKind::kMissingImage, options_.images(),

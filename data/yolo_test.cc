@@ -349,6 +349,40 @@ TEST_F(YoloTest, NamesWhatIsWrong) {
   EXPECT_THAT(Error("images: '@/photos' names: '@/data.yaml'"), HasSubstr("set yolo.labels"));
 }
 
+TEST_F(YoloTest, LeavesOutBadImagesWhereTheyAreCounted) {
+  WriteImage("images/train/a.png", 40, 30);
+  WriteImage("images/train/d.png", 20, 10);
+  Write("images/train/b.png", "no image");
+  Write("images/train/c.jpg", "");
+  for (const char* name : {"a", "b", "c", "d"}) {
+    Write(absl::StrCat("labels/train/", name, ".txt"), "0 .5 .5 .5 .5\n");
+  }
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const auto dataset = Create(kTrain, context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ(bad_images, 2);
+  ASSERT_EQ((*dataset)->size(), 2);
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->file_name, "d.png");
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->image_id, 4);
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->objects.size(), 1u);
+  EXPECT_THAT(Error(kTrain), HasSubstr("images/train/b.png: "));
+
+  // One of a list that is not there.
+  Write("train.txt", "images/train/gone.png\nimages/train/a.png\n");
+  bad_images = 0;
+  const auto listed = Create("images: '@/train.txt' names: '@/data.yaml'", context);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  EXPECT_EQ((*listed)->size(), 1);
+  EXPECT_EQ(bad_images, 1);
+
+  // Without any there is no dataset.
+  std::filesystem::remove(root_ + "/images/train/a.png");
+  EXPECT_THAT(Error("images: '@/train.txt' names: '@/data.yaml'", context),
+              HasSubstr("no image that could be read"));
+}
+
 TEST_F(YoloTest, RecordsProblemsAndGoesOn) {
   WriteImage("images/train/a.png", 40, 30);
   WriteImage("images/train/c.png", 40, 30);

@@ -272,7 +272,11 @@ TEST_F(LoadTest, ValuesOutOfRangeAreNamedWithTheirPlace) {
   EXPECT_THAT(Error("batch_size: 2", "batch_size: 0"),
               StartsWith("bad.textproto:28:12: data.loader.batch_size: 0 must be at least 1"));
   EXPECT_THAT(Error("batch_size: 2", "workers: -2"), HasSubstr("data.loader.workers: -2 must be"));
+  EXPECT_THAT(Error("batch_size: 2", "workers: 1025"),
+              StartsWith("bad.textproto:28:12: data.loader.workers: 1025 must be 0 to 1024"));
   EXPECT_THAT(Error("batch_size: 2", "prefetch_batches: 0"), HasSubstr("prefetch_batches: 0"));
+  EXPECT_THAT(Error("batch_size: 2", "prefetch_batches: 1025"),
+              HasSubstr("data.loader.prefetch_batches: 1025 must be 1 to 1024"));
   EXPECT_THAT(Error("batch_size: 2", "cache { max_megabytes: -1 }"),
               HasSubstr("max_megabytes: -1"));
   EXPECT_THAT(Error("batch_size: 2", "sampling { repeat_factor { threshold: 2 } }"),

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
+#include <numeric>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <pugixml.hpp>
@@ -25,6 +28,7 @@
 namespace ssd {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -255,15 +259,29 @@ TEST(RunCheckTest, ProbesWhetherAFewImagesCanBeLearnt) {
   EXPECT_THAT(CheckPage(*report), HasSubstr("id=\"overfit\""));
 }
 
+TEST(OverfitBatchSizesTest, AreNearlyEqual) {
+  EXPECT_THAT(OverfitBatchSizes(8, 32), ElementsAre(8));
+  EXPECT_THAT(OverfitBatchSizes(8, 8), ElementsAre(8));
+  EXPECT_THAT(OverfitBatchSizes(8, 5), ElementsAre(4, 4));
+  EXPECT_THAT(OverfitBatchSizes(7, 5), ElementsAre(4, 3));
+  EXPECT_THAT(OverfitBatchSizes(13, 4), ElementsAre(4, 3, 3, 3));
+  EXPECT_THAT(OverfitBatchSizes(3, 1), ElementsAre(1, 1, 1));
+  for (int64_t images = 1; images < 60; ++images) {
+    for (int64_t most = 1; most < 40; ++most) {
+      const std::vector<int64_t> sizes = OverfitBatchSizes(images, most);
+      EXPECT_EQ(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}), images);
+      EXPECT_EQ(static_cast<int64_t>(sizes.size()), (images + most - 1) / most);
+      EXPECT_LE(sizes.front(), most);
+      EXPECT_LE(sizes.front() - sizes.back(), 1);
+      EXPECT_TRUE(std::is_sorted(sizes.rbegin(), sizes.rend()));
+    }
+  }
+}
+
 TEST(RunCheckTest, TheProbeTakesAllImagesAndTellsThatThereAreFewer) {
-  EXPECT_EQ(OverfitBatchSize(8, 5), 4);
-  EXPECT_EQ(OverfitBatchSize(8, 8), 8);
-  EXPECT_EQ(OverfitBatchSize(8, 32), 8);
-  EXPECT_EQ(OverfitBatchSize(6, 4), 3);
-  EXPECT_EQ(OverfitBatchSize(7, 5), 1);
   auto experiment = Digits();
   ASSERT_TRUE(experiment.ok()) << experiment.status();
-  experiment->mutable_data()->mutable_train()->mutable_digits()->set_scenes(6);
+  experiment->mutable_data()->mutable_train()->mutable_digits()->set_scenes(7);
   CheckOptions options;
   options.read_images = false;
   options.overfit = 8;
@@ -271,8 +289,9 @@ TEST(RunCheckTest, TheProbeTakesAllImagesAndTellsThatThereAreFewer) {
   const auto report = RunCheck(*experiment, options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_TRUE(report->overfit.has_value());
-  EXPECT_EQ(report->overfit->images, 6);
-  EXPECT_EQ(report->overfit->batch_size, 3);
+  EXPECT_EQ(report->overfit->images, 7);
+  EXPECT_EQ(report->overfit->batch_size, 4);
+  EXPECT_THAT(report->overfit->verdict, HasSubstr("on 7 images in batches of 4 and 3 after"));
   EXPECT_THAT(report->overfit->verdict, HasSubstr("8 images were asked for"));
 }
 

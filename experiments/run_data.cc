@@ -12,6 +12,18 @@ absl::Status At(const std::string& field, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(field, ": ", status.message()));
 }
 
+absl::StatusOr<std::unique_ptr<Dataset>> Open(const DatasetConfig& config,
+                                              const DatasetContext& context,
+                                              const std::string& field) {
+  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, context);
+  if (!dataset.ok()) return At(field, dataset.status());
+  if ((*dataset)->labels().num_classes() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": no annotation names an object, so there are no classes; set data.label"));
+  }
+  return dataset;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
@@ -21,12 +33,21 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config
   DatasetContext context;
   context.labels = labels;
   context.problems = problems;
-  absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, context);
-  if (!dataset.ok()) return At(field, dataset.status());
-  if ((*dataset)->labels().num_classes() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ": no annotation names an object, so there are no classes; set data.label"));
+  return Open(config, context, field);
+}
+
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const Experiment& experiment,
+                                                     const DatasetConfig& config,
+                                                     const std::vector<std::string>& labels,
+                                                     const std::string& field, int64_t* left_out) {
+  int64_t bad_images = 0;
+  DatasetContext context;
+  context.labels = labels;
+  if (experiment.data().loader().on_bad_image() == LoaderConfig::SKIP) {
+    context.bad_images = &bad_images;
   }
+  SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Open(config, context, field));
+  if (left_out != nullptr) *left_out = bad_images;
   return dataset;
 }
 
@@ -46,7 +67,9 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
                                     const std::vector<std::string>& labels, DataUse use,
                                     bool pin_memory, const std::string& field) {
   LoadedData data;
-  SSD_ASSIGN_OR_RETURN(data.dataset, OpenDataset(config, labels, field));
+  BatchLoaderOptions options;
+  SSD_ASSIGN_OR_RETURN(data.dataset,
+                       OpenDataset(experiment, config, labels, field, &options.images_left_out));
 
   const TransformContext context = ContextOf(experiment.model());
   absl::StatusOr<std::vector<std::unique_ptr<Transform>>> transforms =
@@ -55,7 +78,6 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
 
   const LoaderConfig& loader = experiment.data().loader();
   const bool training = use == DataUse::kTraining;
-  BatchLoaderOptions options;
   options.input = context.input;
   options.batch_size = loader.batch_size();
   options.seed = experiment.seed();

@@ -36,6 +36,15 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config
                                                      const std::string& field,
                                                      ProblemLog* problems = nullptr);
 
+// The same as runs of `experiment`, of which `config` is a part, open it: where its
+// data.loader.on_bad_image is SKIP, images whose size cannot be read are left out, and counted in
+// *left_out if it is not null.
+absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const Experiment& experiment,
+                                                     const DatasetConfig& config,
+                                                     const std::vector<std::string>& labels,
+                                                     const std::string& field,
+                                                     int64_t* left_out = nullptr);
+
 // What transforms are told of the network that sees their result.
 TransformContext ContextOf(const ModelConfig& model);
 

@@ -119,7 +119,7 @@ absl::StatusOr<Description> DescribeExperiment(const Experiment& experiment,
   if (classes == 0) {
     SSD_ASSIGN_OR_RETURN(
         const std::unique_ptr<Dataset> train,
-        OpenDataset(experiment.data().train(), LabelNames(experiment), "data.train"));
+        OpenDataset(experiment, experiment.data().train(), LabelNames(experiment), "data.train"));
     classes = train->labels().num_classes();
   }
   SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> detector,

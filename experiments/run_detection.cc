@@ -10,18 +10,22 @@
 #include <memory>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "data/image_file.h"
+#include "data/image_header.h"
+#include "experiments/detector.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/trained_model.h"
+#include "ssd/core/batch_source.h"
 #include "ssd/core/file.h"
+#include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/eval/detections_json.h"
-#include "ssd/model/detector.h"
 #include "ssd/report/drawing.h"
 #include "ssd/train/evaluation.h"
 #include "ssd/train/test_time_views.h"
@@ -76,8 +80,13 @@ absl::Status OutputExists(const std::string& output) {
       absl::StrCat(output, ": --output exists already; name another folder"));
 }
 
-// A new folder. Unless it is kept, it goes again, with those above that were made for it; what has
-// something in it stays.
+absl::Status CheckNotStopped(const DetectionOptions& options) {
+  const bool is_stopped = options.stop != nullptr && *options.stop != 0;
+  return is_stopped ? absl::CancelledError("stopped") : absl::OkStatus();
+}
+
+// A folder that is about to be made. If it is empty in the end, it goes again, with those above
+// that were made for it.
 class NewFolder {
  public:
   explicit NewFolder(const std::string& path) {
@@ -88,19 +97,43 @@ class NewFolder {
     }
   }
   ~NewFolder() {
-    if (is_kept_) return;
-    std::error_code error;
+    std::error_code error;  // of folders that have something in them
     for (const fs::path& folder : missing_) fs::remove(folder, error);
   }
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
 
-  void Keep() { is_kept_ = true; }
-
  private:
   std::vector<fs::path> missing_;  // the folder first, then those above
-  bool is_kept_ = false;
 };
+
+// Batches until the user stops the work.
+class StoppableBatches : public BatchSource {
+ public:
+  StoppableBatches(BatchSource& batches, const DetectionOptions& options)
+      : batches_(batches), options_(options) {}
+
+  int64_t batches_per_epoch() const override { return batches_.batches_per_epoch(); }
+  absl::Status Start(int64_t epoch, int64_t first_batch) override {
+    return batches_.Start(epoch, first_batch);
+  }
+  absl::StatusOr<std::optional<Batch>> Next() override {
+    SSD_RETURN_IF_ERROR(CheckNotStopped(options_));
+    return batches_.Next();
+  }
+
+ private:
+  BatchSource& batches_;
+  const DetectionOptions& options_;
+};
+
+absl::StatusOr<cv::Mat> ReadPicture(const std::string& file) {
+  SSD_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> source, OpenImageFile(file));
+  SSD_ASSIGN_OR_RETURN(const cv::Mat rgb, source->Decode());
+  cv::Mat bgr;
+  cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
+  return bgr;
+}
 
 absl::Status WritePicture(const std::string& path, cv::Mat bgr,
                           const std::vector<Detection>& detections, const LabelMap& labels) {
@@ -159,6 +192,7 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
   SSD_RETURN_IF_ERROR(SetThreads(options.threads).status());
   SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
   SSD_ASSIGN_OR_RETURN(const Detector detector, Detector::Load(options.weights, device));
+  const NewFolder folder(options.output);
   std::error_code error;
   if (!options.output.empty() && !fs::create_directories(options.output, error)) {
     if (error) return FileError(error.value(), "cannot make the folder", options.output);
@@ -168,10 +202,15 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
   summary.output = options.output;
   std::set<std::string> names;
   for (const std::string& file : files) {
-    SSD_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> source, OpenImageFile(file));
-    SSD_ASSIGN_OR_RETURN(const cv::Mat rgb, source->Decode());
-    cv::Mat bgr;
-    cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
+    SSD_RETURN_IF_ERROR(CheckNotStopped(options));
+    const absl::StatusOr<cv::Mat> picture = ReadPicture(file);
+    if (!picture.ok()) {
+      if (files.size() == 1 || !IsBadImage(picture.status())) return picture.status();
+      LOG(WARNING) << picture.status().message();
+      ++summary.unreadable_images;
+      continue;
+    }
+    const cv::Mat& bgr = *picture;
     const auto start = std::chrono::steady_clock::now();
     SSD_ASSIGN_OR_RETURN(std::vector<Detection> detections, detector.Detect(bgr));
     summary.seconds += SecondsSince(start);
@@ -213,14 +252,15 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
   SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                        TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
   // Before the work, which may take hours: a folder that cannot be written to is refused first.
-  NewFolder folder(options.output);
+  const NewFolder folder(options.output);
   fs::create_directories(options.output, error);
   if (error) return FileError(error.value(), "cannot make the folder", options.output);
   const std::string results = absl::StrCat(options.output, "/detections.json");
   SSD_RETURN_IF_ERROR(AtomicFile(results).status());
   const auto start = std::chrono::steady_clock::now();
+  StoppableBatches batches(*data.loader, options);
   SSD_ASSIGN_OR_RETURN(std::vector<ImageDetections> images,
-                       DetectInBatches(*model.detector, *data.loader, device, model.format, views));
+                       DetectInBatches(*model.detector, batches, device, model.format, views));
   DetectionSummary summary;
   summary.seconds = SecondsSince(start);
   summary.output = options.output;
@@ -229,7 +269,6 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
     summary.detections += static_cast<int64_t>(image.detections.size());
   }
   SSD_RETURN_IF_ERROR(WriteDetectionsJson(results, std::move(images), data.dataset->labels()));
-  folder.Keep();
   return summary;
 }
 

@@ -1,6 +1,7 @@
 #ifndef EXPERIMENTS_RUN_DETECTION_H_
 #define EXPERIMENTS_RUN_DETECTION_H_
 
+#include <atomic>
 #include <cstdint>
 #include <ostream>
 #include <string>
@@ -22,10 +23,14 @@ struct DetectionOptions {
   // A folder that must not exist. Gets the drawn pictures, as JPEG under the inputs' names (empty:
   // none are drawn), or a dataset's detections.json.
   std::string output;
+  // Not null: a value other than 0 (a signal's number) ends the work before the next image, or the
+  // dataset's next batch.
+  const std::atomic<int>* stop = nullptr;
 };
 
 struct DetectionSummary {
-  int64_t images = 0;
+  int64_t images = 0;  // that could be read
+  int64_t unreadable_images = 0;
   int64_t detections = 0;
   double seconds = 0;  // in Detector::Detect alone; of a dataset, of the whole pass
   std::string output;
@@ -39,14 +44,18 @@ absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::strin
 // Detects in each image and writes a JSON line for each to `lines`:
 //   {"image":"a.jpg","width":640,"height":480,"detections":[{"class":"dog","label":12,
 //    "score":0.98,"bbox":[x,y,width,height]}]}
-// \error naming the file: an image that cannot be read ends the work, after the lines before it.
+// Of several files, one that is no sound image (IsBadImage, data/image_header.h) is named in the
+// log and passed over.
+// \error naming the file, where it is the only one or cannot be read for another reason; Cancelled
+// after `stop`. What was found before stays; an `output` without a picture goes.
 absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& files,
                                               const DetectionOptions& options, std::ostream& lines);
 
 // Detects in every image of data.validation of `experiment`, which need not have truths, as
 // RunEvaluation does, and writes `output`/detections.json: COCO's results format with the dataset's
 // own ids of images and categories.
-// \error naming the flag, the file or the field at fault; nothing is written then.
+// \error naming the flag, the file or the field at fault; Cancelled after `stop`. Nothing is
+// written then.
 absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experiment,
                                                      const DetectionOptions& options);
 

@@ -185,7 +185,8 @@ class Visualization {
     if (model_.has_value() || split != "train") {
       SSD_ASSIGN_OR_RETURN(names, ClassNames());
     }
-    SSD_ASSIGN_OR_RETURN(opened.dataset, OpenDataset(ConfigOf(split), names, opened.field));
+    SSD_ASSIGN_OR_RETURN(opened.dataset,
+                         OpenDataset(experiment_, ConfigOf(split), names, opened.field));
     const int64_t size = opened.dataset->size();
     if (size == 0) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "data/batch_loader.h"
 #include "data/dataset.h"
 #include "data/sample_order.h"
 #include "data/transforms/transform.h"
@@ -82,7 +83,8 @@ class Validator {
     return nearest == nullptr ? "" : nearest->second;
   }
 
-  absl::Status Check(bool valid, const std::string& path, double value, const char* rule) const {
+  absl::Status Check(bool valid, const std::string& path, double value,
+                     const std::string& rule) const {
     if (valid) return absl::OkStatus();
     return At(path, absl::InvalidArgumentError(absl::StrCat(path, ": ", value, " must be ", rule)));
   }
@@ -162,10 +164,14 @@ class Validator {
     const LoaderConfig& loader = experiment_.data().loader();
     SSD_RETURN_IF_ERROR(Check(loader.batch_size() > 0, "data.loader.batch_size",
                               loader.batch_size(), "at least 1"));
-    SSD_RETURN_IF_ERROR(Check(loader.workers() >= -1, "data.loader.workers", loader.workers(),
-                              "at least 0, or -1 for as many as there are cores"));
-    SSD_RETURN_IF_ERROR(Check(loader.prefetch_batches() > 0, "data.loader.prefetch_batches",
-                              loader.prefetch_batches(), "at least 1"));
+    SSD_RETURN_IF_ERROR(
+        Check(loader.workers() >= -1 && loader.workers() <= kMostLoaderWorkers,
+              "data.loader.workers", loader.workers(),
+              absl::StrCat("0 to ", kMostLoaderWorkers, ", or -1 for as many as there are cores")));
+    SSD_RETURN_IF_ERROR(
+        Check(loader.prefetch_batches() > 0 && loader.prefetch_batches() <= kMostPrefetchBatches,
+              "data.loader.prefetch_batches", loader.prefetch_batches(),
+              absl::StrCat("1 to ", kMostPrefetchBatches)));
     SSD_RETURN_IF_ERROR(Check(loader.cache().max_megabytes() >= 0,
                               "data.loader.cache.max_megabytes",
                               static_cast<double>(loader.cache().max_megabytes()), "at least 0"));

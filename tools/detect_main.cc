@@ -1,13 +1,18 @@
+#include <atomic>
 #include <cstdio>
 #include <iostream>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "experiments/run_detection.h"
 #include "experiments/run_evaluation.h"
 #include "experiments/run_folder.h"
 #include "ssd/core/status_macros.h"
 #include "tools/command_line.h"
+#include "tools/interrupt.h"
 
 namespace {
 
@@ -31,7 +36,9 @@ absl::Status DetectInImages(const Flags& flags, std::vector<std::string> inputs)
                static_cast<long long>(summary.images), static_cast<long long>(summary.detections),
                summary.seconds > 0 ? summary.images / summary.seconds : 0.0,
                summary.output.empty() ? "" : "; pictures in ", summary.output.c_str());
-  return absl::OkStatus();
+  if (summary.unreadable_images == 0) return absl::OkStatus();
+  return absl::AbortedError(
+      absl::StrCat(summary.unreadable_images, " of ", files.size(), " images cannot be read"));
 }
 
 absl::Status DetectInDataset(const Flags& flags, const std::vector<std::string>& overrides) {
@@ -71,8 +78,10 @@ absl::Status Detect(Flags flags, const std::vector<std::string>& positional) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::atomic<int>& interrupt = ssd::CatchInterrupts();
   Flags flags;
   ssd::DetectionOptions& detection = flags.detection;
+  detection.stop = &interrupt;
   ssd::CommandLine command_line(
       "detect",
       "--run=DIR [--output=DIR] INPUT... | --run=DIR --data=TEXT --output=DIR "
@@ -103,6 +112,9 @@ int main(int argc, char** argv) {
       const absl::Status refused = command_line.RefuseGiven({"min_score"}, "with --data");
       if (!refused.ok()) return ssd::ExitStatus(refused);
     }
-    return ssd::ExitStatus(Detect(flags, positional));
+    const absl::Status done = Detect(flags, positional);
+    const int status = ssd::ExitStatus(done);
+    constexpr int kSignal = 128;
+    return absl::IsCancelled(done) ? kSignal + interrupt : status;
   });
 }

@@ -14,14 +14,6 @@
 namespace ssd {
 namespace {
 
-double IouOf(const PixelBox& a, const PixelBox& b) {
-  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  if (width <= 0 || height <= 0) return 0;
-  const double intersection = width * height;
-  return intersection / (a.area() + b.area() - intersection);
-}
-
 // An earlier object with the same box.
 struct Twin {
   int object = -1;  // its place in the image; -1: there is none
@@ -49,7 +41,7 @@ Twins FindTwins(const std::vector<Annotation>& objects) {
     const double last_start = box.x0 + (1 - kSameBoxIou) * box.width();
     for (auto right = left + 1; right != by_left_edge.end(); ++right) {
       if (objects[*right].box.x0 > last_start) break;
-      const double iou = IouOf(box, objects[*right].box);
+      const double iou = BoxIou(box, objects[*right].box);
       if (iou <= kSameBoxIou) continue;
       const auto [earlier, later] = std::minmax({*left, *right});
       const bool same = objects[earlier].label == objects[later].label;

@@ -39,9 +39,13 @@ Distribution Summarize(std::vector<float>& values) {
   return result;
 }
 
+// log2(width / height) where bin 1 begins.
+constexpr double kFirstEdge = -3;
+constexpr double kBinsAnOctave = 2;
+
 int AspectRatioBin(double width, double height) {
   if (!(width > 0) || !(height > 0)) return width > 0 ? kAspectRatioBins - 1 : 0;
-  const double bin = std::floor(2 * (std::log2(width / height) + 3)) + 1;
+  const double bin = std::floor(kBinsAnOctave * (std::log2(width / height) - kFirstEdge)) + 1;
   return static_cast<int>(std::clamp(bin, 0.0, kAspectRatioBins - 1.0));
 }
 
@@ -145,7 +149,9 @@ ObjectFacts FactsOf(const Annotation& object, int64_t image, const Geometry& geo
 
 int SizeClassOf(double area) { return area < 32.0 * 32.0 ? 0 : area < 96.0 * 96.0 ? 1 : 2; }
 
-double AspectRatioEdge(int edge) { return std::exp2(edge / 2.0 - 3); }
+double AspectRatioEdge(int edge) { return std::exp2(edge / kBinsAnOctave + kFirstEdge); }
+
+double AspectRatioMiddle(int bin) { return (bin - 0.5) / kBinsAnOctave + kFirstEdge; }
 
 absl::StatusOr<DatasetStatistics> ComputeDatasetStatistics(const Dataset& dataset,
                                                            const NetworkView& view) {

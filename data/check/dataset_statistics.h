@@ -37,6 +37,9 @@ int SizeClassOf(double area);
 inline constexpr int kAspectRatioBins = 14;
 // 2^(edge / 2 - 3), of `edge` in [0, kAspectRatioBins - 1).
 double AspectRatioEdge(int edge);
+// log2(width / height) in the middle of a bin; of the first and the last, which have no end, as if
+// they were half an octave too.
+double AspectRatioMiddle(int bin);
 
 // Cells a side of the map of positions.
 inline constexpr int kPositionCells = 16;

@@ -47,6 +47,9 @@ TEST(DatasetStatisticsTest, AspectRatiosAreInHalfOctaves) {
   EXPECT_DOUBLE_EQ(AspectRatioEdge(5), 0.70710678118654752);
   EXPECT_DOUBLE_EQ(AspectRatioEdge(6), 1);
   EXPECT_DOUBLE_EQ(AspectRatioEdge(12), 8);
+  EXPECT_EQ(AspectRatioMiddle(0), -3.25);
+  EXPECT_EQ(AspectRatioMiddle(7), 0.25);  // between 1 and the root of 2
+  EXPECT_EQ(AspectRatioMiddle(13), 3.25);
 
   // A box on each edge and one far below, one far above.
   MemoryDataset dataset({"cat"});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -15,20 +14,18 @@
 #include <set>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "data/image_file.h"
 #include "data/lazy_image.h"
+#include "data/read_in_parallel.h"
 #include "ssd/core/annotations.h"
 #include "ssd/core/file.h"
 #include "ssd/core/geometry.h"
@@ -195,19 +192,9 @@ class ImageInspector {
 std::vector<Look> InspectAll(const Dataset& dataset, const ImageCheckOptions& options) {
   const ImageInspector inspector(dataset, options.decode);
   std::vector<Look> looks(dataset.size());
-  std::atomic<int64_t> next{0};
-  const auto work = [&] {
-    for (int64_t index = next++; index < dataset.size(); index = next++) {
-      looks[index] = inspector.Inspect(index);
-    }
-  };
-  int threads = options.threads;
-  if (threads == 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  threads = static_cast<int>(std::clamp<int64_t>(dataset.size(), 1, threads));
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(work);
-  work();
-  for (std::thread& other : others) other.join();
+  ReadInParallel(looks.size(), static_cast<size_t>(options.threads), [&](size_t index) {
+    looks[index] = inspector.Inspect(static_cast<int64_t>(index));
+  });
   return looks;
 }
 
@@ -365,79 +352,68 @@ void FindDuplicates(const std::vector<Look>& train, const std::vector<Look>& val
 
 // How the images of one folder are annotated.
 struct ImageFolder {
-  std::set<std::string> named;  // the file names of images in a dataset
+  bool is_annotated = false;
+  std::set<std::string> named;  // the file names of images that annotations name
   // Folders and extensions of files for one image each, which are called like it.
   std::set<std::pair<std::string, std::string>> beside;
-  std::set<std::string> tables;  // files that name images
 };
 
-void AddFolders(const Dataset& dataset, std::map<std::string, ImageFolder>& folders) {
+using ImageFolders = std::map<std::string, ImageFolder>;  // by path
+
+void AddFolders(const Dataset& dataset, ImageFolders& folders) {
   for (int64_t index = 0; index < dataset.size(); ++index) {
     const std::string image_file = dataset.ImageFile(index);
     if (image_file.empty()) continue;
-    const std::string annotation_file = dataset.AnnotationFile(index);
     const fs::path image = fs::path(image_file).lexically_normal();
     ImageFolder& folder = folders[image.parent_path().string()];
-    folder.named.insert(image.filename().string());
+    const std::string annotation_file = dataset.AnnotationFile(index);
     if (annotation_file.empty()) continue;
+    folder.is_annotated = true;
     const fs::path annotation(annotation_file);
     if (annotation.stem() == image.stem()) {
       folder.beside.emplace(annotation.parent_path().string(), annotation.extension().string());
-    } else {
-      folder.tables.insert(annotation_file);
     }
   }
 }
 
-// Takes those of `names` out that the text of `file` mentions.
-void RemoveMentioned(const std::string& file, absl::flat_hash_set<std::string>& names) {
-  const absl::StatusOr<std::string> content = ReadFile(file);
-  if (!content.ok()) return;
-  constexpr absl::string_view kAroundNames = "\"',;/\\<>\t\r\n";
-  const absl::string_view text = *content;
-  for (size_t start = 0; start < text.size() && !names.empty();) {
-    const size_t end = std::min(text.find_first_of(kAroundNames, start), text.size());
-    const absl::string_view token = absl::StripAsciiWhitespace(text.substr(start, end - start));
-    if (IsImageName(token)) names.erase(token);
-    start = end + 1;
+void AddNames(const Dataset& dataset, ImageFolders& folders) {
+  for (const std::string& file : dataset.NamedImageFiles()) {
+    const fs::path image = fs::path(file).lexically_normal();
+    const auto folder = folders.find(image.parent_path().string());
+    if (folder != folders.end()) folder->second.named.insert(image.filename().string());
   }
 }
 
 // The names of image files in `path` that no annotation file names, sorted.
 std::vector<std::string> UnnamedFiles(const std::string& path, const ImageFolder& folder) {
-  if (folder.beside.empty() && folder.tables.empty()) return {};
-  absl::flat_hash_set<std::string> unnamed;
+  std::vector<std::string> unnamed;
+  if (!folder.is_annotated) return unnamed;
   std::error_code error;
   for (fs::directory_iterator entry(path.empty() ? "." : path, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (!IsImageName(name) || folder.named.count(name) > 0) continue;
-    // Tables may write other characters as escapes.
-    const bool is_plain = std::all_of(name.begin(), name.end(), absl::ascii_isprint);
-    if (!is_plain && !folder.tables.empty()) continue;
     const std::string stem = entry->path().stem().string();
     const bool has_file =
         std::any_of(folder.beside.begin(), folder.beside.end(), [&](const auto& place) {
           std::error_code ignored;
           return fs::exists(fs::path(place.first) / (stem + place.second), ignored);
         });
-    if (!has_file) unnamed.insert(name);
+    if (!has_file) unnamed.push_back(name);
   }
-  for (const std::string& table : folder.tables) {
-    if (unnamed.empty()) break;
-    RemoveMentioned(table, unnamed);
-  }
-  std::vector<std::string> sorted(unnamed.begin(), unnamed.end());
-  std::sort(sorted.begin(), sorted.end());
-  return sorted;
+  std::sort(unnamed.begin(), unnamed.end());
+  return unnamed;
 }
 
 void FindUnnamedFiles(const Dataset* train, const Dataset* validation, ImageProblems& result) {
-  std::map<std::string, ImageFolder> folders;
+  ImageFolders folders;
   if (train != nullptr) AddFolders(*train, folders);
   std::set<std::string> of_train;
   for (const auto& [path, folder] : folders) of_train.insert(path);
   if (validation != nullptr) AddFolders(*validation, folders);
+  for (const Dataset* dataset : {train, validation}) {
+    if (dataset != nullptr) AddNames(*dataset, folders);
+  }
   for (const auto& [path, folder] : folders) {
     std::vector<DataProblem>& problems =
         of_train.count(path) > 0 ? result.train : result.validation;

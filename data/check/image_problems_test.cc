@@ -206,11 +206,12 @@ TEST_F(ImageProblemsTest, FindsImagesThatNobodyNames) {
   MemoryDataset train({"cat"}), validation({"cat"});
   Add(train, "a.png", Picture(1));
   Add(validation, "b.png", Picture(2));
-  // Of the table, but of a part that neither dataset takes.
+  // Of the annotations, but of a part that neither dataset takes.
   ASSERT_TRUE(cv::imwrite(Path("c d.png"), Picture(3)));
+  validation.LeaveOut(Path("./c d.png"));
   ASSERT_TRUE(cv::imwrite(Path("e.png"), Picture(4)));
+  train.LeaveOut(Path("other/e.png"));  // in another folder
   Write("notes.txt", "no image");
-  Write("truths.csv", "image,label\na.png,cat\n\"b.png\",cat\nsome/c d.png,cat\n");
   const ImageProblems found = FindImageProblems(&train, &validation);
   const DataProblem unnamed = OnlyOne(found.train);
   EXPECT_EQ(unnamed.kind, ProblemKind::kAnnotationMissingForImage);

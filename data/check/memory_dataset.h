@@ -29,6 +29,9 @@ class MemoryDataset : public Dataset {
     image_files_.push_back(std::move(image_file));
   }
 
+  // An image that the annotations name and the dataset leaves out.
+  void LeaveOut(std::string image_file) { left_out_.push_back(std::move(image_file)); }
+
   int64_t size() const override { return static_cast<int64_t>(truths_.size()); }
   const LabelMap& labels() const override { return labels_; }
   absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override {
@@ -36,6 +39,11 @@ class MemoryDataset : public Dataset {
   }
   std::string AnnotationFile(int64_t index) const override { return annotation_files_[index]; }
   std::string ImageFile(int64_t index) const override { return image_files_[index]; }
+  std::vector<std::string> NamedImageFiles() const override {
+    std::vector<std::string> files = Dataset::NamedImageFiles();
+    files.insert(files.end(), left_out_.begin(), left_out_.end());
+    return files;
+  }
   absl::StatusOr<Sample> Get(int64_t index) const override {
     return absl::UnimplementedError("no pixels");
   }
@@ -46,6 +54,7 @@ class MemoryDataset : public Dataset {
   std::vector<Annotations> truths_;
   std::vector<std::string> annotation_files_;
   std::vector<std::string> image_files_;
+  std::vector<std::string> left_out_;
 };
 
 }  // namespace ssd

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ssd/core/geometry.h"
+
 namespace ssd {
 
 PixelBox BoxOf(const cv::Rect& rect) {
@@ -16,9 +18,7 @@ bool CenterIsInside(const PixelBox& box, const PixelBox& patch) {
 }
 
 bool HasIou(const PixelBox& box, const PixelBox& patch, double min_iou) {
-  const double width = std::min(box.x1, patch.x1) - std::max(box.x0, patch.x0);
-  const double height = std::min(box.y1, patch.y1) - std::max(box.y0, patch.y0);
-  const double intersection = std::max(width, 0.0) * std::max(height, 0.0);
+  const double intersection = IntersectionArea(box, patch);
   return intersection >= min_iou * (box.area() + patch.area() - intersection);
 }
 

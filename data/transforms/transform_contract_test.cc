@@ -12,13 +12,20 @@
 #include <iterator>
 #include <memory>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "data/data.pb.h"
 #include "data/dataset.h"
+#include "data/image_file.h"
+#include "data/image_testing.h"
+#include "data/transforms/sample_view.h"
 #include "data/transforms/transform.h"
 #include "data/transforms/transform_testing.h"
 #include "ssd/core/random.h"
@@ -80,25 +87,18 @@ Sample WhiteSample(Random& random) {
   return sample;
 }
 
-// The box around the brighter pixels; the whole image if all are about as bright.
+// The box around the brighter pixels of a grey image; the whole image if all are about as bright:
+// neither a change of colours nor what cubic filters overshoot by comes to a quarter.
 PixelBox BrightBox(const cv::Mat& image) {
-  std::vector<uchar> bright;
-  for (int y = 0; y < image.rows; ++y) {
-    for (int x = 0; x < image.cols; ++x) bright.push_back(image.at<cv::Vec3b>(y, x)[1]);
-  }
-  const auto range = std::minmax_element(bright.begin(), bright.end());
-  const int least = *range.first;
-  const int most = *range.second;
-  const int threshold = most - least < 40 ? 0 : (least + most) / 2;
-  PixelBox box{1e9, 1e9, -1, -1};
-  for (int y = 0; y < image.rows; ++y) {
-    for (int x = 0; x < image.cols; ++x) {
-      if (image.at<cv::Vec3b>(y, x)[1] < threshold) continue;
-      box = {std::min<double>(box.x0, x), std::min<double>(box.y0, y),
-             std::max<double>(box.x1, x + 1), std::max<double>(box.y1, y + 1)};
-    }
-  }
-  return box;
+  cv::Mat level;
+  cv::extractChannel(image, level, 1);
+  double least = 0;
+  double most = 0;
+  cv::minMaxLoc(level, &least, &most);
+  if (most - least <= most / 4) return BoxOf(cv::Rect(cv::Point(), image.size()));
+  // Above the middle, for what was black may be lighter than a canvas of black around it.
+  const cv::Mat bright = level >= least + 2 * (most - least) / 3;
+  return BoxOf(cv::boundingRect(bright));
 }
 
 // Interpolation blurs an edge by up to about a source pixel, which may have been magnified.
@@ -107,9 +107,13 @@ double EdgeTolerance(const Geometry& geometry) {
   return std::max(1.5, 1.2 * pixel);
 }
 
+// Up to rounding: a width times (new width / width) may be off the new width in the last bit.
 void ExpectInside(const PixelBox& box, ImageSize size) {
-  EXPECT_TRUE(0 <= box.x0 && box.x0 <= box.x1 && box.x1 <= static_cast<double>(size.width));
-  EXPECT_TRUE(0 <= box.y0 && box.y0 <= box.y1 && box.y1 <= static_cast<double>(size.height));
+  constexpr double kRounding = 1e-9;
+  EXPECT_TRUE(-kRounding <= box.x0 && box.x0 <= box.x1 &&
+              box.x1 <= static_cast<double>(size.width) + kRounding);
+  EXPECT_TRUE(-kRounding <= box.y0 && box.y0 <= box.y1 &&
+              box.y1 <= static_cast<double>(size.height) + kRounding);
 }
 
 void ExpectOneView(const Sample& sample, ImageSize original) {
@@ -200,101 +204,216 @@ TEST(TransformContractTest, TakeTheSmallestImage) {
   }
 }
 
-// Three objects, each of a colour of its own, through chains of transforms that leave colours as
-// they are; look where they end up.
-constexpr int kObjects = 3;
-const cv::Scalar kColors[kObjects] = {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}};
+// A picture of three objects. One at a time is painted, white on black, so that changes of colours
+// leave it the brighter; all are led through the same chain.
+struct Painting {
+  cv::Size size;
+  std::vector<cv::Rect> objects;
+  int orientation = 0;    // EXIF's, of a JPEG; 0: pixels in memory
+  int max_reduction = 1;  // LoaderConfig::max_decode_reduction
+};
 
-Sample ColoredSample(Random& random, std::vector<PixelBox>* boxes) {
-  cv::Mat image(90, 120, CV_8UC3, cv::Scalar(90, 90, 90));
-  for (int i = 0; i < kObjects; ++i) {
-    // In columns of their own, so that none hides another.
-    const cv::Rect rect(
-        i * 40 + static_cast<int>(random.Integer(0, 15)), static_cast<int>(random.Integer(0, 60)),
-        static_cast<int>(random.Integer(12, 24)), static_cast<int>(random.Integer(12, 30)));
-    image(rect).setTo(kColors[i]);
-    boxes->push_back({static_cast<double>(rect.x), static_cast<double>(rect.y),
-                      static_cast<double>(rect.br().x), static_cast<double>(rect.br().y)});
+Painting DrawPainting(Random& random) {
+  Painting painting;
+  const auto draw = [&random](int low, int high) {
+    return static_cast<int>(random.Integer(low, high));
+  };
+  painting.size.width = draw(160, 320);
+  painting.size.height = draw(160, 320);
+  for (int i = 0; i < 3; ++i) {
+    const int width = draw(painting.size.width / 6, painting.size.width / 2);
+    const int height = draw(painting.size.height / 6, painting.size.height / 2);
+    const int x = draw(0, painting.size.width - width);
+    const int y = draw(0, painting.size.height - height);
+    painting.objects.emplace_back(x, y, width, height);
   }
-  Sample sample = MakeSample(image, *boxes);
+  if (random.Bernoulli(0.5)) painting.orientation = draw(1, 8);
+  painting.max_reduction = 1 << draw(0, 3);
+  return painting;
+}
+
+// The pixels that are shown as `shown` when they are turned as `orientation` says (EXIF 2.32,
+// section 4.6.5).
+cv::Mat Stored(const cv::Mat& shown, int orientation) {
+  cv::Mat stored;
+  switch (orientation) {
+    case 2:
+      cv::flip(shown, stored, 1);
+      return stored;
+    case 3:
+      cv::rotate(shown, stored, cv::ROTATE_180);
+      return stored;
+    case 4:
+      cv::flip(shown, stored, 0);
+      return stored;
+    case 5:
+      cv::transpose(shown, stored);
+      return stored;
+    case 6:
+      cv::rotate(shown, stored, cv::ROTATE_90_COUNTERCLOCKWISE);
+      return stored;
+    case 7: {
+      cv::Mat transposed;
+      cv::transpose(shown, transposed);
+      cv::rotate(transposed, stored, cv::ROTATE_180);
+      return stored;
+    }
+    case 8:
+      cv::rotate(shown, stored, cv::ROTATE_90_CLOCKWISE);
+      return stored;
+    default:
+      return shown;
+  }
+}
+
+// The truths of all objects; the second is a crowd, the third difficult.
+Sample PaintedSample(const Painting& painting, size_t painted) {
+  cv::Mat image(painting.size, CV_8UC3, cv::Scalar::all(0));
+  image(painting.objects[painted]).setTo(cv::Scalar::all(255));
+  std::vector<PixelBox> boxes;
+  for (const cv::Rect& object : painting.objects) boxes.push_back(BoxOf(object));
+  Sample sample = MakeSample(image, boxes);
   sample.truth.objects[1].crowd = true;
   sample.truth.objects[2].difficult = true;
+  if (painting.orientation > 0) {
+    JpegForm form;
+    form.across = form.down = 2;
+    const auto source = OpenEncodedImage(WithExif(Jpeg(Stored(image, painting.orientation), form),
+                                                  Tiff(painting.orientation, /*little=*/true)),
+                                         "painting.jpg");
+    EXPECT_TRUE(source.ok()) << source.status();
+    sample.image.ReplaceSource(*source);
+  }
   return sample;
 }
 
-// The box around the pixels whose channel `color` stands out by more than half of what is possible
-// after interpolation.
-PixelBox BoxOfColor(const cv::Mat& image, int color) {
-  PixelBox box{1e9, 1e9, -1, -1};
-  for (int y = 0; y < image.rows; ++y) {
-    for (int x = 0; x < image.cols; ++x) {
-      const cv::Vec3b& pixel = image.at<cv::Vec3b>(y, x);
-      const int others = std::max(pixel[(color + 1) % 3], pixel[(color + 2) % 3]);
-      if (pixel[color] < others + 85) continue;
-      box = {std::min<double>(box.x0, x), std::min<double>(box.y0, y),
-             std::max<double>(box.x1, x + 1), std::max<double>(box.y1, y + 1)};
-    }
-  }
-  return box;
+// How far from its place an edge may seem to be after a resize by `zoom` on its axis, if it seemed
+// to be `error` pixels away before. Between the centres of two pixels a filter may put it anywhere:
+// half a pixel to either side, which is zoom / 2 of the new ones. Whole pixels show it to half a
+// pixel; where several become one, to a pixel.
+double ErrorAfter(double error, double zoom) {
+  return zoom == 1 ? error : error * zoom + (std::max(zoom, 1.0) + 1) / 2;
 }
 
-TEST(TransformContractTest, BoxesStayOnTheirPixelsThroughAnyChain) {
-  const std::vector<std::string> kResizing = {
-      "resize { interpolation: LINEAR }", "resize { interpolation: NEAREST }",
-      "resize { interpolation: AREA }", "resize_and_pad { position: CENTER }",
-      "random_scale { min_scale: 1 max_scale: 2 position: RANDOM }"};
-  const std::vector<std::string> kCropping = {
-      "iou_crop {}", "min_iou_crop {}",
-      "min_iou_crop { overlap: ALL trials: 1 relative_aspect_ratio: true }"};
-  const std::vector<std::string> kOther = {"horizontal_flip { probability: 1 }",
-                                           "vertical_flip { probability: 1 }",
-                                           "expand { probability: 1 max_ratio: 2 }"};
-  int seen = 0;
-  for (uint64_t chain = 0; chain < 400; ++chain) {
-    Random random(7, 7, chain);
-    std::vector<PixelBox> originals;
-    Sample sample = ColoredSample(random, &originals);
-    std::string names;
-    const int64_t length = random.Integer(1, 4);
-    // One that resizes, first or second, and one that crops at most: thin remainders stay visible.
-    const int64_t resizing = random.Integer(-1, 1);
-    bool may_crop = true;
-    for (int64_t i = 0; i < length; ++i) {
-      const bool crops = i != resizing && may_crop && random.Bernoulli(0.5);
-      if (crops) may_crop = false;
-      const std::vector<std::string>& choices =
-          i == resizing ? kResizing : (crops ? kCropping : kOther);
-      const std::string& name =
-          choices[static_cast<size_t>(random.Integer(0, static_cast<int64_t>(choices.size()) - 1))];
-      const auto transform =
-          MakeTransform(name, {random.Integer(120, 160), random.Integer(160, 200)});
-      transform->Apply(random, sample);
-      names += name + " ";
+struct Trip {
+  Sample sample;
+  std::vector<std::string> steps;
+  // How far the painted object's edges may seem to be from the truth's, in pixels of the view.
+  double error_x = 0;
+  double error_y = 0;
+  bool is_reduced = false;  // the image may have been decoded at less than its size
+  bool is_thin = false;     // too little was left of the object at some time for it to be seen
+};
+
+// Leads the painting through up to six random transforms. Two kinds of steps are not taken: a
+// second one that leaves the view as it is, for it may be of colours, and after two of those white
+// and black can be too alike to be told apart; and one to a view of more than kMaxSide pixels.
+Trip Travel(const std::vector<std::string>& configs, const Painting& painting, size_t painted,
+            Random random) {
+  constexpr int64_t kMaxSide = 1000;
+  Trip trip;
+  trip.sample = PaintedSample(painting, painted);
+  const int64_t input_height = random.Integer(90, 160);
+  const ImageSize input{input_height, random.Integer(90, 160)};
+  bool has_stood_still = false;
+  bool has_resized = false;
+  for (int64_t step = random.Integer(1, 6); step > 0; --step) {
+    const std::string& config =
+        configs[static_cast<size_t>(random.Integer(0, static_cast<int64_t>(configs.size()) - 1))];
+    const auto transform = CreateTransform(config, {input, {}});
+    EXPECT_TRUE(transform.ok()) << transform.status();
+    const Sample before = trip.sample;
+    (*transform)->Apply(random, trip.sample);
+    const Geometry& from = before.geometry;
+    const Geometry& to = trip.sample.geometry;
+    const bool stands_still = from.view == to.view && from.scale_x == to.scale_x &&
+                              from.offset_x == to.offset_x && from.scale_y == to.scale_y &&
+                              from.offset_y == to.offset_y;
+    if ((stands_still && has_stood_still) || std::max(to.view.width, to.view.height) > kMaxSide) {
+      trip.sample = before;
+      continue;
     }
-    SCOPED_TRACE(absl::StrCat("chain ", chain, ": ", names));
-    ExpectOneView(sample, {90, 120});
-    const ImageSize size = sample.image.size();
-    const cv::Mat image = *sample.image.Render();
-    for (const Annotation& object : sample.truth.objects) {
-      const PixelBox& box = object.box;
-      ExpectInside(box, size);
-      EXPECT_EQ(object.crowd, object.id == 1);
-      EXPECT_EQ(object.difficult, object.id == 2);
-      ExpectNear(BoxOfColor(image, static_cast<int>(object.id)), box,
-                 EdgeTolerance(sample.geometry));
-      const PixelBox back = sample.geometry.ToOriginal(box);
-      const PixelBox& original = originals[static_cast<size_t>(object.id)];
-      if (back.area() < original.area() - 1e-6) {
-        // Cut at an edge, perhaps of an earlier view: part of the original.
-        EXPECT_TRUE(back.x0 >= original.x0 - 1e-6 && back.x1 <= original.x1 + 1e-6 &&
-                    back.y0 >= original.y0 - 1e-6 && back.y1 <= original.y1 + 1e-6);
-      } else {
-        ExpectNear(back, original, 1e-6);
-        ++seen;
+    has_stood_still |= stands_still;
+    trip.steps.push_back(config);
+
+    const double zoom_x = std::abs(from.scale_x / to.scale_x);
+    const double zoom_y = std::abs(from.scale_y / to.scale_y);
+    trip.error_x = ErrorAfter(trip.error_x, zoom_x);
+    trip.error_y = ErrorAfter(trip.error_y, zoom_y);
+    if (!has_resized && (zoom_x != 1 || zoom_y != 1)) {
+      has_resized = true;
+      // A pixel that is decoded as the mean of several adds what a resize does, and no pixel of the
+      // view is smaller than that one.
+      if (painting.orientation > 0 && painting.max_reduction > 1 && zoom_x <= 0.5 &&
+          zoom_y <= 0.5) {
+        trip.is_reduced = true;
+        trip.error_x += 1;
+        trip.error_y += 1;
+      }
+    }
+    for (const Annotation& object : trip.sample.truth.objects) {
+      // Eight pixels of full brightness, which the longest filter (Lanczos) spans.
+      if (object.id == static_cast<int64_t>(painted) &&
+          (object.box.width() < 8 + 2 * trip.error_x ||
+           object.box.height() < 8 + 2 * trip.error_y)) {
+        trip.is_thin = true;
       }
     }
   }
-  EXPECT_GT(seen, 100);
+  return trip;
+}
+
+TEST(TransformContractTest, BoxesStayOnTheirPixelsThroughAnyChain) {
+  const std::vector<std::string> configs = AllConfigs();
+  std::set<std::string> checked_configs;
+  int checked = 0, sharp = 0, reduced = 0;
+  for (uint64_t chain = 0; chain < 300; ++chain) {
+    Random random(7, 7, chain);
+    const Painting painting = DrawPainting(random);
+    for (size_t painted = 0; painted < painting.objects.size(); ++painted) {
+      const Trip trip = Travel(configs, painting, painted, random);
+      SCOPED_TRACE(absl::StrCat("chain ", chain, ", object ", painted, ", orientation ",
+                                painting.orientation, ", reduction ", painting.max_reduction, ": ",
+                                absl::StrJoin(trip.steps, ", ")));
+      const ImageSize size = trip.sample.image.size();
+      ExpectOneView(trip.sample, {painting.size.height, painting.size.width});
+      for (const Annotation& object : trip.sample.truth.objects) {
+        const PixelBox& box = object.box;
+        ExpectInside(box, size);
+        EXPECT_EQ(object.crowd, object.id == 1);
+        EXPECT_EQ(object.difficult, object.id == 2);
+        if (object.id != static_cast<int64_t>(painted)) continue;
+        // The object or, where a view has cut it, a part of it.
+        const PixelBox back = trip.sample.geometry.ToOriginal(box);
+        const PixelBox original = BoxOf(painting.objects[painted]);
+        EXPECT_TRUE(back.x0 >= original.x0 - 1e-6 && back.x1 <= original.x1 + 1e-6 &&
+                    back.y0 >= original.y0 - 1e-6 && back.y1 <= original.y1 + 1e-6);
+        if (trip.is_thin) continue;
+
+        cv::Mat image(static_cast<int>(size.height), static_cast<int>(size.width), CV_8UC3);
+        const absl::Status rendered = trip.sample.image.RenderTo(image, painting.max_reduction);
+        ASSERT_TRUE(rendered.ok()) << rendered;
+        const PixelBox seen = BrightBox(image);
+        // Less than a pixel, so that without a resize an edge is in its place or not.
+        constexpr double kRounding = 0.25;
+        EXPECT_NEAR(seen.x0, box.x0, trip.error_x + kRounding);
+        EXPECT_NEAR(seen.x1, box.x1, trip.error_x + kRounding);
+        EXPECT_NEAR(seen.y0, box.y0, trip.error_y + kRounding);
+        EXPECT_NEAR(seen.y1, box.y1, trip.error_y + kRounding);
+        ++checked;
+        if (trip.error_x <= 2 && trip.error_y <= 2 && box.width() >= 20 && box.height() >= 20) {
+          ++sharp;
+        }
+        if (trip.is_reduced) ++reduced;
+        checked_configs.insert(trip.steps.begin(), trip.steps.end());
+      }
+    }
+  }
+  EXPECT_GT(checked, 400);
+  // Where a box beside its object would be seen, and where pixels were decoded as means.
+  EXPECT_GT(sharp, 250);
+  EXPECT_GT(reduced, 30);
+  for (const std::string& config : configs) EXPECT_EQ(checked_configs.count(config), 1u) << config;
 }
 
 TEST(TransformContractTest, ErrorsNameThePositionInTheList) {

@@ -22,6 +22,7 @@ inline constexpr int kHalf = 2;  // RecallIou(kHalf) is 0.5
 
 // Bins of IoU in histograms, 0.05 each; an IoU of 1 is in the last.
 inline constexpr int kIouBins = 20;
+inline constexpr double IouBinMiddle(int bin) { return (bin + 0.5) / kIouBins; }
 
 // How well anchors fit the truths of a group.
 struct AnchorRecall {

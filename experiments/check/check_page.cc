@@ -102,7 +102,7 @@ Chart AspectRatioChart(const DatasetStatistics& statistics) {
     series.name = name;
     const double all = std::max<double>(1, static_cast<double>(statistics.all.objects));
     for (int bin = 0; bin < kAspectRatioBins; ++bin) {
-      series.x.push_back(bin / 2.0 - 3.25);  // the middle of half an octave
+      series.x.push_back(AspectRatioMiddle(bin));
       series.y.push_back(100 * static_cast<double>(boxes->aspect_ratios[bin]) / all);
     }
   }
@@ -145,7 +145,7 @@ Chart IouChart(const AnchorReport& anchors) {
     ChartSeries& series = chart.series.emplace_back();
     series.name = name;
     for (int bin = 0; bin < kIouBins; ++bin) {
-      series.x.push_back((bin + 0.5) / kIouBins);
+      series.x.push_back(IouBinMiddle(bin));
       series.y.push_back(static_cast<double>((*counts)[bin]));
     }
   }

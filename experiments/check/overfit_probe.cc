@@ -18,13 +18,16 @@
 #include "experiments/run_data.h"
 #include "ssd/core/annotations.h"
 #include "ssd/core/batch_source.h"
+#include "ssd/core/geometry.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/core/types.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/optim/optimizer.h"
 #include "ssd/optim/parameter_groups.h"
 #include "ssd/optim/schedule.h"
+#include "ssd/report/judged_boxes.h"
 #include "ssd/train/compute_format.h"
 #include "ssd/train/evaluation.h"
 #include "ssd/train/observer.h"
@@ -147,11 +150,17 @@ double Mean(std::vector<double>::const_iterator begin, std::vector<double>::cons
   return std::accumulate(begin, end, 0.0) / static_cast<double>(std::max<int64_t>(end - begin, 1));
 }
 
-double IouOf(const PixelBox& a, const PixelBox& b) {
-  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  if (width <= 0 || height <= 0) return 0;
-  return width * height / (a.area() + b.area() - width * height);
+// Images [begin, begin + count) of a batch, in its memory.
+Batch Part(const Batch& whole, int64_t begin, int64_t count) {
+  Batch part;
+  part.images = whole.images.narrow(0, begin, count);
+  part.truth.boxes = whole.truth.boxes.narrow(0, begin, count);
+  part.truth.labels = whole.truth.labels.narrow(0, begin, count);
+  part.truth.ignore = whole.truth.ignore.narrow(0, begin, count);
+  const int64_t end = begin + count;
+  part.image_ids.assign(whole.image_ids.begin() + begin, whole.image_ids.begin() + end);
+  part.geometry.assign(whole.geometry.begin() + begin, whole.geometry.begin() + end);
+  return part;
 }
 
 // One probe, from its images to its verdict.
@@ -159,16 +168,20 @@ class Probe {
  public:
   Probe(const Experiment& experiment, const Dataset& images, const NetworkView& view,
         const OverfitOptions& options)
-      : experiment_(experiment), images_(images), view_(view), options_(options) {}
+      : experiment_(experiment),
+        images_(images),
+        view_(view),
+        options_(options),
+        batch_sizes_(OverfitBatchSizes(images.size(), experiment.data().loader().batch_size())) {}
 
-  absl::StatusOr<OverfitOutcome> Run(int64_t batch_size) {
+  absl::StatusOr<OverfitOutcome> Run() {
     outcome_.images = images_.size();
-    outcome_.batch_size = batch_size;
+    outcome_.batch_size = batch_sizes_.front();
     SSD_RETURN_IF_ERROR(BuildDetector());
     SSD_RETURN_IF_ERROR(FindCeiling());
-    absl::Status trained = MakeBatches(batch_size);
+    absl::Status trained = MakeBatches();
     if (trained.ok()) {
-      SSD_RETURN_IF_ERROR(Train(batch_size, trained));
+      SSD_RETURN_IF_ERROR(Train(trained));
     }
     SSD_RETURN_IF_ERROR(FindMissed());
     Judge(trained);
@@ -206,28 +219,31 @@ class Probe {
   }
 
   // \error of an image that cannot be read.
-  absl::Status MakeBatches(int64_t batch_size) {
+  absl::Status MakeBatches() {
     const TransformContext context = ContextOf(experiment_.model());
     SSD_ASSIGN_OR_RETURN(std::vector<std::unique_ptr<Transform>> transforms,
                          CreateTransforms(experiment_.data().validation().transform(), context));
     BatchLoaderOptions options;
     options.input = context.input;
-    options.batch_size = batch_size;
+    options.batch_size = images_.size();  // a loader's batches are all of one size
     options.seed = experiment_.seed();
     options.prefetch_next_epoch = false;
     options.workers = 0;
     SSD_ASSIGN_OR_RETURN(const std::unique_ptr<BatchLoader> loader,
                          BatchLoader::Create(images_, std::move(transforms), options));
     SSD_RETURN_IF_ERROR(loader->Start(/*epoch=*/0, /*first_batch=*/0));
-    while (true) {
-      SSD_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
-      if (!batch.has_value()) return absl::OkStatus();
-      batches_.push_back(*std::move(batch));
+    SSD_ASSIGN_OR_RETURN(const std::optional<Batch> whole, loader->Next());
+    CHECK(whole.has_value());
+    int64_t begin = 0;
+    for (const int64_t size : batch_sizes_) {
+      batches_.push_back(Part(*whole, begin, size));
+      begin += size;
     }
+    return absl::OkStatus();
   }
 
   // `trained` is how training itself ended.
-  absl::Status Train(int64_t batch_size, absl::Status& trained) {
+  absl::Status Train(absl::Status& trained) {
     TrainerConfig config = experiment_.trainer();
     config.set_steps(options_.steps);
     if (config.precision() == TrainerConfig::AUTO) config.set_precision(TrainerConfig::FP32);
@@ -247,7 +263,7 @@ class Probe {
     OptimizerContext optimizer_context;
     SSD_ASSIGN_OR_RETURN(optimizer_context.parameters,
                          NamedParameters(*detector_, experiment_.optimizer()));
-    optimizer_context.images_per_step = batch_size;
+    optimizer_context.images_per_step = outcome_.batch_size;
     SSD_ASSIGN_OR_RETURN(
         const std::unique_ptr<Optimizer> optimizer,
         OptimizerRegistry::Get().Create(experiment_.optimizer(), optimizer_context));
@@ -287,7 +303,7 @@ class Probe {
     return absl::OkStatus();
   }
 
-  // By the last evaluation: best score first, each takes the truth that it overlaps most.
+  // By the last evaluation.
   absl::Status FindMissed() {
     std::vector<std::vector<PixelDetection>> of_image(images_.size());
     for (const ImageDetections& image : detections_) {
@@ -295,32 +311,18 @@ class Probe {
     }
     for (int64_t image = 0; image < images_.size(); ++image) {
       SSD_ASSIGN_OR_RETURN(const Annotations truth, images_.GetAnnotations(image));
-      std::vector<PixelDetection>& detections = of_image[image];
-      std::stable_sort(
-          detections.begin(), detections.end(),
-          [](const PixelDetection& a, const PixelDetection& b) { return a.score > b.score; });
-      std::vector<bool> found(truth.objects.size(), false);
-      for (const PixelDetection& detection : detections) {
-        double highest = 0.5;
-        int64_t match = -1;
-        for (size_t i = 0; i < truth.objects.size(); ++i) {
-          if (found[i] || truth.objects[i].label != detection.label) continue;
-          const double iou = IouOf(detection.box, truth.objects[i].box);
-          if (iou < highest) continue;
-          highest = iou;
-          match = static_cast<int64_t>(i);
-        }
-        if (match >= 0) found[match] = true;
-      }
+      const JudgedImage judged = JudgeDetections(of_image[image], truth.objects, /*min_score=*/0,
+                                                 LeastTrueIou(evaluator_config_));
       for (int64_t t = matched_.image_begin[image]; t < matched_.image_begin[image + 1]; ++t) {
         const ViewTruth& wanted = matched_.truths[t];
-        if (!wanted.is_learnt() || found[wanted.object]) continue;
+        if (!wanted.is_learnt() || judged.found[wanted.object]) continue;
         MissedTruth& missed = outcome_.missed.emplace_back();
         SSD_ASSIGN_OR_RETURN(missed.place, PlaceOf(images_, wanted, detector_->input_size()));
         missed.positives = wanted.num_positives;
-        for (const PixelDetection& detection : detections) {
+        for (const JudgedDetection& each : judged.detections) {
+          const PixelDetection& detection = each.detection;
           if (detection.label != wanted.label) continue;
-          const double iou = IouOf(detection.box, truth.objects[wanted.object].box);
+          const double iou = BoxIou(detection.box, truth.objects[wanted.object].box);
           if (iou <= missed.found_iou) continue;
           missed.found_iou = iou;
           missed.found_score = detection.score;
@@ -333,8 +335,11 @@ class Probe {
   void Judge(const absl::Status& trained) {
     const double ap50 = outcome_.ap50.value_or(0);
     outcome_.has_passed = trained.ok() && ap50 > kOverfitAp50;
-    outcome_.verdict = absl::StrFormat("AP50 %.3f on %d images in batches of %d after %d steps",
-                                       ap50, outcome_.images, outcome_.batch_size, outcome_.steps);
+    const int64_t largest = batch_sizes_.front(), smallest = batch_sizes_.back();
+    const std::string sizes =
+        largest == smallest ? absl::StrCat(largest) : absl::StrCat(largest, " and ", smallest);
+    outcome_.verdict = absl::StrFormat("AP50 %.3f on %d images in batches of %s after %d steps",
+                                       ap50, outcome_.images, sizes, outcome_.steps);
     if (outcome_.images < options_.images) {
       absl::StrAppend(&outcome_.verdict, " (", options_.images,
                       " images were asked for; no more have an object to learn)");
@@ -387,6 +392,7 @@ class Probe {
   const Dataset& images_;
   const NetworkView& view_;
   const OverfitOptions& options_;
+  const std::vector<int64_t> batch_sizes_;
   OverfitOutcome outcome_;
   std::shared_ptr<SsdDetector> detector_;
   EvaluatorConfig evaluator_config_;
@@ -399,10 +405,14 @@ class Probe {
 
 }  // namespace
 
-int64_t OverfitBatchSize(int64_t images, int64_t most) {
-  int64_t size = std::min(images, most);
-  while (images % size != 0) --size;
-  return size;
+std::vector<int64_t> OverfitBatchSizes(int64_t images, int64_t most) {
+  const int64_t batches = (images + most - 1) / most;
+  std::vector<int64_t> sizes;
+  for (int64_t left = batches; left > 0; --left) {
+    sizes.push_back((images + left - 1) / left);
+    images -= sizes.back();
+  }
+  return sizes;
 }
 
 absl::StatusOr<OverfitOutcome> ProbeOverfitting(const Experiment& experiment, const Dataset& train,
@@ -414,10 +424,8 @@ absl::StatusOr<OverfitOutcome> ProbeOverfitting(const Experiment& experiment, co
     outcome.verdict = "no training image has an object to learn.";
     return outcome;
   }
-  const int64_t batch_size = OverfitBatchSize(static_cast<int64_t>(indices.size()),
-                                              experiment.data().loader().batch_size());
   const ChosenImages images(train, std::move(indices));
-  return Probe(experiment, images, view, options).Run(batch_size);
+  return Probe(experiment, images, view, options).Run();
 }
 
 }  // namespace ssd

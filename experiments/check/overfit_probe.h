@@ -36,10 +36,10 @@ struct MissedTruth {
 };
 
 struct OverfitOutcome {
-  int64_t images = 0;  // fewer than were asked for where no more have something to learn
-  int64_t batch_size = 0;
-  int64_t truths = 0;  // to learn
-  int64_t steps = 0;   // that were trained
+  int64_t images = 0;      // fewer than were asked for where no more have something to learn
+  int64_t batch_size = 0;  // of the largest batch
+  int64_t truths = 0;      // to learn
+  int64_t steps = 0;       // that were trained
   bool has_passed = false;
   std::optional<double> ap50;          // of the last evaluation
   std::optional<double> ceiling_ap50;  // of these images (ceiling.h)
@@ -52,9 +52,9 @@ struct OverfitOutcome {
 // What AP50 the probe must exceed.
 inline constexpr double kOverfitAp50 = 0.95;
 
-// Images a batch, so that every batch has as many and every image is in one: the largest divisor of
-// `images` that is at most `most`. Both at least 1.
-int64_t OverfitBatchSize(int64_t images, int64_t most);
+// How many images each batch has, so that every image is in one: as few batches as can be where
+// none has more than `most`, their sizes at most one apart, the larger first. Both at least 1.
+std::vector<int64_t> OverfitBatchSizes(int64_t images, int64_t most);
 
 // Trains the experiment's network from its initial weights (model.weights, if any) with its
 // optimizer at a constant learning rate on the first few training images that have something to

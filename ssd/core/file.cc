@@ -1,16 +1,17 @@
 #include "ssd/core/file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <limits>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 
 namespace ssd {
@@ -36,16 +37,31 @@ absl::Status FileError(int error, absl::string_view what, absl::string_view path
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
-    return FileError(EISDIR, "cannot read", path);
+  return ReadFilePrefix(path, std::numeric_limits<size_t>::max());
+}
+
+absl::StatusOr<std::string> ReadFilePrefix(const std::string& path, size_t size) {
+  // Not a std::ifstream, for which a disk that fails is the file's end.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return FileError(errno, "cannot read", path);
+  const auto close_file = absl::MakeCleanup([file] { close(file); });
+  constexpr size_t kUnknownSize = 4096;  // pipes, and what the system makes up
+  struct stat about;
+  const bool is_known = fstat(file, &about) == 0 && about.st_size > 0;
+  // A byte more, so that the end is seen without more memory.
+  const size_t expected = is_known ? static_cast<size_t>(about.st_size) + 1 : kUnknownSize;
+  std::string content(std::min(size, expected), '\0');
+  size_t done = 0;
+  while (done < size) {
+    if (done == content.size()) content.resize(std::min(size, 2 * done));
+    const ssize_t got = read(file, &content[done], content.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FileError(errno, "cannot read", path);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
   }
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return FileError(errno, "cannot read", path);
-  std::ostringstream content;
-  content << stream.rdbuf();
-  if (stream.bad()) return FileError(errno, "cannot read", path);
-  return std::move(content).str();
+  content.resize(done);
+  return content;
 }
 
 AtomicFile::AtomicFile(const std::string& path)

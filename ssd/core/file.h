@@ -1,6 +1,7 @@
 #ifndef SSD_CORE_FILE_H_
 #define SSD_CORE_FILE_H_
 
+#include <cstddef>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,6 +12,9 @@ namespace ssd {
 
 // The file's bytes. \error NotFound, PermissionDenied or Internal naming the file.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
+
+// Its first `size` bytes; of a shorter file, all. \error as ReadFile.
+absl::StatusOr<std::string> ReadFilePrefix(const std::string& path, size_t size);
 
 // Replaces a file whole or not at all: what is appended is written beside it (NAME.PID.tmp), and
 // Commit() flushes it to the disk and gives it its name. Without Commit(), or after an error, the

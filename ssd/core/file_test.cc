@@ -27,6 +27,34 @@ TEST(File, NamesTheFileInErrors) {
   EXPECT_EQ(ReadFile(testing::TempDir()).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(File, ReadsNoMoreThanAskedFor) {
+  const std::string path = testing::TempDir() + "/prefix";
+  std::string content;
+  for (int i = 0; i < 20000; ++i) content.push_back(static_cast<char>(i * 7 % 251));
+  ASSERT_TRUE(WriteFileAtomically(path, content).ok());
+  EXPECT_EQ(*ReadFile(path), content);
+  for (const size_t size : {0, 1, 4096, 19999, 20000, 20001, 100000}) {
+    EXPECT_EQ(*ReadFilePrefix(path, size), content.substr(0, size)) << size;
+  }
+  EXPECT_EQ(ReadFilePrefix(path + "s", 1).status().code(), absl::StatusCode::kNotFound);
+}
+
+#ifdef __linux__
+TEST(File, ReadsWhatHasNoSize) {
+  // Linux makes it up: longer than a page, its size told as 0.
+  const auto symbols = ReadFile("/proc/self/smaps");
+  ASSERT_TRUE(symbols.ok()) << symbols.status();
+  EXPECT_GT(symbols->size(), 4096u);
+}
+
+TEST(File, AFailureInTheMiddleIsNoEnd) {
+  // The first page of a program's memory cannot be read: EIO.
+  const absl::Status status = ReadFile("/proc/self/mem").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/proc/self/mem: cannot read: "));
+}
+#endif
+
 TEST(File, AFullDiskIsAnErrorAndLeavesNothing) {
   EXPECT_EQ(FileError(ENOSPC, "cannot write", "f").code(), absl::StatusCode::kResourceExhausted);
   const std::string folder = testing::TempDir() + "/taken";

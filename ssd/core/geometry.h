@@ -1,6 +1,7 @@
 #ifndef SSD_CORE_GEOMETRY_H_
 #define SSD_CORE_GEOMETRY_H_
 
+#include <algorithm>
 #include <cstdint>
 
 namespace ssd {
@@ -59,6 +60,19 @@ struct Geometry {
 
 // `box` cut to the image [0, width] x [0, height]; may come out empty.
 PixelBox Clip(const PixelBox& box, ImageSize size);
+
+// The area that two boxes have in common; 0 for boxes that are empty.
+inline double IntersectionArea(const PixelBox& a, const PixelBox& b) {
+  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
+  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
+  return width > 0 && height > 0 ? width * height : 0;
+}
+
+// Intersection over union in pixels; 0 for boxes that are empty.
+inline double BoxIou(const PixelBox& a, const PixelBox& b) {
+  const double intersection = IntersectionArea(a, b);
+  return intersection > 0 ? intersection / (a.area() + b.area() - intersection) : 0;
+}
 
 }  // namespace ssd
 

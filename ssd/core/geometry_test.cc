@@ -127,5 +127,13 @@ TEST(Clip, CutsAtTheImage) {
   EXPECT_EQ(outside.area(), 0);
 }
 
+TEST(BoxIou, IsIntersectionOverUnion) {
+  EXPECT_EQ(IntersectionArea({0, 0, 2, 2}, {1, 1, 3, 3}), 1);
+  EXPECT_DOUBLE_EQ(BoxIou({0, 0, 2, 2}, {1, 1, 3, 3}), 1.0 / 7);
+  EXPECT_EQ(BoxIou({0, 0, 2, 2}, {2, 0, 4, 2}), 0);
+  EXPECT_EQ(BoxIou({0, 0, 1, 1}, {3, 3, 4, 4}), 0);
+  EXPECT_EQ(BoxIou({1, 1, 1, 1}, {1, 1, 1, 1}), 0);
+}
+
 }  // namespace
 }  // namespace ssd

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "ssd/core/geometry.h"
 #include "ssd/eval/class_by_class.h"
 #include "ssd/eval/evaluator.h"
 #include "ssd/eval/precision_recall.h"
@@ -52,13 +53,9 @@ struct ClassMatches {
 
 // maskUtils.iou for boxes: over the union, or for a crowd over the detection's own area.
 double CocoIou(const PixelBox& detection, const Annotation& truth) {
-  const double width = std::min(detection.x1, truth.box.x1) - std::max(detection.x0, truth.box.x0);
-  const double height = std::min(detection.y1, truth.box.y1) - std::max(detection.y0, truth.box.y0);
-  if (width <= 0 || height <= 0) return 0;
-  const double intersection = width * height;
-  const double over =
-      truth.crowd ? detection.area() : detection.area() + truth.box.area() - intersection;
-  return intersection / over;
+  if (!truth.crowd) return BoxIou(detection, truth.box);
+  const double intersection = IntersectionArea(detection, truth.box);
+  return intersection > 0 ? intersection / detection.area() : 0;
 }
 
 // COCOeval.evaluateImg for one image and class at all areas and IoUs. Keeps its buffers.

@@ -2,21 +2,18 @@
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
 
-#include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <map>
-#include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
-#include "ssd/core/random.h"
 #include "ssd/eval/bootstrap.h"
 #include "ssd/eval/detections_json.h"
 #include "ssd/eval/evaluator.h"
+#include "ssd/eval/evaluator_testing.h"
 #include "ssd/eval/metrics_text.h"
 #include "ssd/eval/text_table.h"
 
@@ -24,13 +21,6 @@ namespace ssd {
 namespace {
 
 using testing::HasSubstr;
-
-std::unique_ptr<Evaluator> MakeEvaluator(const EvaluatorConfig& config,
-                                         const EvaluatorContext& context) {
-  auto evaluator = EvaluatorRegistry::Get().Create(config, context);
-  CHECK(evaluator.ok()) << evaluator.status();
-  return *std::move(evaluator);
-}
 
 EvaluatorConfig Coco() {
   EvaluatorConfig config;
@@ -50,13 +40,6 @@ std::optional<double> Value(const MetricList& list, const std::string& name) {
   }
   ADD_FAILURE() << "no metric " << name;
   return std::nullopt;
-}
-
-Metrics Judge(const EvaluatorConfig& config, const EvaluatorContext& context,
-              const std::vector<ImageDetections>& detections) {
-  const std::unique_ptr<Evaluator> evaluator = MakeEvaluator(config, context);
-  for (const ImageDetections& image : detections) evaluator->Add(image.image_id, image.detections);
-  return evaluator->Compute();
 }
 
 // tests/golden/coco_eval_N.json.
@@ -186,177 +169,6 @@ TEST_P(GoldenTest, VocEqualsItsPeers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Goldens, GoldenTest, testing::Values(1, 2));
-
-// Random scenes; scores are all different unless `ties`.
-struct Scenes {
-  EvaluatorContext context;
-  std::vector<ImageDetections> detections;
-};
-
-Scenes RandomScenes(uint64_t seed, int64_t images, int64_t classes, bool ties) {
-  Random random(seed, 0, 0);
-  Scenes scenes;
-  for (int64_t c = 1; c <= classes; ++c) {
-    scenes.context.labels.names.push_back("class " + std::to_string(c));
-    scenes.context.labels.source_ids.push_back(10 * c);
-  }
-  for (int64_t i = 0; i < images; ++i) {
-    Annotations& image = scenes.context.truths.emplace_back();
-    image.image_id = 7 * i + 3;
-    image.size = {300, 300};
-    ImageDetections& found = scenes.detections.emplace_back();
-    found.image_id = image.image_id;
-    const int64_t objects = random.Integer(0, 6);
-    for (int64_t k = 0; k < objects; ++k) {
-      Annotation object;
-      const double x = random.Uniform(0, 200), y = random.Uniform(0, 200);
-      object.box = {x, y, x + random.Uniform(8, 180), y + random.Uniform(8, 180)};
-      object.area = object.box.area();
-      object.label = random.Integer(1, classes);
-      object.crowd = random.Bernoulli(0.1);
-      object.difficult = random.Bernoulli(0.1);
-      image.objects.push_back(object);
-      for (int64_t copy = random.Integer(0, 3); copy > 0; --copy) {
-        PixelDetection detection;
-        detection.box = {
-            object.box.x0 + random.Uniform(-5, 5), object.box.y0 + random.Uniform(-5, 5),
-            object.box.x1 + random.Uniform(-5, 5), object.box.y1 + random.Uniform(-5, 5)};
-        detection.label = random.Bernoulli(0.8) ? object.label : random.Integer(1, classes);
-        detection.score = ties ? random.Integer(1, 5) / 5.0 : random.Uniform();
-        found.detections.push_back(detection);
-      }
-    }
-  }
-  return scenes;
-}
-
-void ExpectSame(const MetricList& a, const MetricList& b, double tolerance) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].first, b[i].first);
-    ASSERT_EQ(a[i].second.has_value(), b[i].second.has_value()) << a[i].first;
-    if (!a[i].second.has_value()) continue;
-    EXPECT_NEAR(*a[i].second, *b[i].second, tolerance) << a[i].first;
-  }
-}
-
-class EveryEvaluator : public testing::TestWithParam<const char*> {
- protected:
-  EvaluatorConfig Config() const {
-    return GetParam() == std::string("coco") ? Coco() : Voc(GetParam() == std::string("voc +1"));
-  }
-};
-
-TEST_P(EveryEvaluator, PerfectDetectionsGiveOneAndNoneGiveZero) {
-  const Scenes scenes = RandomScenes(1, 30, 3, false);
-  std::vector<ImageDetections> perfect;
-  for (const Annotations& image : scenes.context.truths) {
-    perfect.push_back({image.image_id, {}});
-    for (const Annotation& object : image.objects) {
-      perfect.back().detections.push_back({object.box, 0.9, object.label});
-    }
-  }
-  for (const auto& [name, value] : Judge(Config(), scenes.context, perfect).values) {
-    // With one or ten detections an image not everything can be found.
-    if (name == "AR1" || name == "AR10") continue;
-    ASSERT_TRUE(value.has_value()) << name;
-    EXPECT_NEAR(*value, 1, 1e-12) << name;
-  }
-  for (const auto& [name, value] : Judge(Config(), scenes.context, {}).values) {
-    EXPECT_EQ(value, 0.0) << name;
-  }
-}
-
-TEST_P(EveryEvaluator, WithoutTruthNumbersDoNotExist) {
-  EvaluatorContext context;
-  context.labels = {{"a", "b"}, {1, 2}};
-  context.truths.resize(1);
-  const Metrics nothing = Judge(Config(), context, {});
-  const Metrics wrong = Judge(Config(), context, {{0, {{{0, 0, 50, 50}, 0.5, 1}}}});
-  for (const auto& [name, value] : nothing.values) EXPECT_EQ(value, std::nullopt) << name;
-  for (const auto& [name, value] : wrong.values) EXPECT_EQ(value, std::nullopt) << name;
-
-  // A class without truths leaves the mean over classes alone.
-  Annotation object;
-  object.box = {0, 0, 50, 50};
-  object.area = 2500;
-  object.label = 2;
-  context.truths[0].objects = {object};
-  const Metrics half =
-      Judge(Config(), context, {{0, {{{0, 0, 50, 50}, 0.5, 1}, {{0, 0, 50, 50}, 0.4, 2}}}});
-  EXPECT_NEAR(*half.values[0].second, 1, 1e-12);
-  EXPECT_EQ(half.per_class[0].values[0].second, std::nullopt);
-  EXPECT_EQ(half.per_class[0].name, "a");
-  EXPECT_EQ(half.per_class[1].source_id, 2);
-}
-
-TEST_P(EveryEvaluator, OrderOfImagesIsIrrelevant) {
-  for (const bool ties : {false, true}) {
-    Scenes scenes = RandomScenes(2, 40, 3, ties);
-    const Metrics forward = Judge(Config(), scenes.context, scenes.detections);
-    std::reverse(scenes.detections.begin(), scenes.detections.end());
-    ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, forward.values, 0);
-    std::rotate(scenes.context.truths.begin(), scenes.context.truths.begin() + 7,
-                scenes.context.truths.end());
-    ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, forward.values, 0);
-  }
-}
-
-TEST_P(EveryEvaluator, OnlyTheRankOfScoresMatters) {
-  Scenes scenes = RandomScenes(3, 40, 3, false);
-  const Metrics before = Judge(Config(), scenes.context, scenes.detections);
-  for (ImageDetections& image : scenes.detections) {
-    for (PixelDetection& detection : image.detections) detection.score = std::exp(detection.score);
-  }
-  ExpectSame(Judge(Config(), scenes.context, scenes.detections).values, before.values, 0);
-}
-
-TEST_P(EveryEvaluator, IsFreshAfterReset) {
-  const Scenes scenes = RandomScenes(4, 20, 2, false);
-  const auto evaluator = MakeEvaluator(Config(), scenes.context);
-  for (int round = 0; round < 2; ++round) {
-    for (const auto& image : scenes.detections) evaluator->Add(image.image_id, image.detections);
-    ExpectSame(evaluator->Compute().values,
-               Judge(Config(), scenes.context, scenes.detections).values, 0);
-    evaluator->Reset();
-  }
-  EXPECT_EQ(evaluator->Compute().values[0].second, 0.0);
-}
-
-TEST_P(EveryEvaluator, ResamplingEqualsCopiedImages) {
-  const Scenes scenes = RandomScenes(5, 25, 3, false);
-  const auto evaluator = MakeEvaluator(Config(), scenes.context);
-  for (const auto& image : scenes.detections) evaluator->Add(image.image_id, image.detections);
-  const auto resampled = evaluator->Resampled();
-  ExpectSame(resampled->Compute(std::vector<int32_t>(25, 1)), evaluator->Compute().values, 0);
-  Random random(6, 0, 0);
-  for (int round = 0; round < 5; ++round) {
-    std::vector<int32_t> weights(25, 0);
-    Scenes copied;
-    copied.context.labels = scenes.context.labels;
-    for (int i = 0; i < 25; ++i) {
-      const int64_t drawn = random.Integer(0, 24);
-      ++weights[drawn];
-      copied.context.truths.push_back(scenes.context.truths[drawn]);
-      copied.context.truths.back().image_id = i;
-      copied.detections.push_back({i, scenes.detections[drawn].detections});
-    }
-    ExpectSame(resampled->Compute(weights),
-               Judge(Config(), copied.context, copied.detections).values, 1e-12);
-  }
-}
-
-TEST_P(EveryEvaluator, DiesOnMisuse) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";  // LibTorch's threads are running
-  const Scenes scenes = RandomScenes(7, 2, 2, false);
-  const auto evaluator = MakeEvaluator(Config(), scenes.context);
-  evaluator->Add(3, {});
-  EXPECT_DEATH(evaluator->Add(3, {}), "added twice");
-  EXPECT_DEATH(evaluator->Add(4, {}), "no entry");
-  EXPECT_DEATH(evaluator->Add(10, {{{0, 0, 1, 1}, 0.5, 3}}), "label 3");
-}
-
-INSTANTIATE_TEST_SUITE_P(Evaluators, EveryEvaluator, testing::Values("coco", "voc", "voc +1"));
 
 EvaluatorContext OneTruth(double side, bool crowd) {
   EvaluatorContext context;

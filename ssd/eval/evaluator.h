@@ -71,8 +71,9 @@ class Evaluator {
  public:
   virtual ~Evaluator() = default;
 
-  // The detections of one image, in any order; images never added count as having none. Adding an
-  // image twice or one without truth entry is a programmer error.
+  // The detections of one image, in any order; images never added count as having none. An image
+  // that is added twice or has no truth entry, a label outside 1..C and a score that is NaN are
+  // programmer errors.
   virtual void Add(int64_t image_id, std::vector<PixelDetection> detections) = 0;
 
   virtual Metrics Compute() const = 0;

@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
+#include "ssd/core/geometry.h"
+
 namespace ssd {
 namespace {
-
-double Intersection(const PixelBox& a, const PixelBox& b) {
-  const double width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  return width > 0 && height > 0 ? width * height : 0;
-}
 
 bool Counts(const Annotation& truth) { return !truth.difficult && !truth.crowd; }
 
@@ -17,15 +13,10 @@ bool Counts(const Annotation& truth) { return !truth.difficult && !truth.crowd; 
 double Overlap(const PixelBox& detection, const Annotation& truth) {
   if (!truth.crowd) return BoxIou(detection, truth.box);
   const double area = detection.area();
-  return area > 0 ? Intersection(detection, truth.box) / area : 0;
+  return area > 0 ? IntersectionArea(detection, truth.box) / area : 0;
 }
 
 }  // namespace
-
-double BoxIou(const PixelBox& a, const PixelBox& b) {
-  const double intersection = Intersection(a, b);
-  return intersection > 0 ? intersection / (a.area() + b.area() - intersection) : 0;
-}
 
 JudgedImage JudgeDetections(const std::vector<PixelDetection>& detections,
                             const std::vector<Annotation>& truths, double min_score,

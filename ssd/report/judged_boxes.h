@@ -10,9 +10,6 @@
 
 namespace ssd {
 
-// Intersection over union in pixels; 0 for boxes that are empty.
-double BoxIou(const PixelBox& a, const PixelBox& b);
-
 enum class DetectionVerdict {
   kTrue,       // finds a truth that none better has found
   kFalse,      // finds none

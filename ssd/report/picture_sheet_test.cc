@@ -192,12 +192,6 @@ TEST(JudgeDetections, TellsTrueFalseAndMissed) {
   EXPECT_EQ(judged.found, (std::vector<bool>{true, true, true, false}));
 }
 
-TEST(BoxIou, IsIntersectionOverUnion) {
-  EXPECT_DOUBLE_EQ(BoxIou({0, 0, 2, 2}, {1, 1, 3, 3}), 1.0 / 7);
-  EXPECT_EQ(BoxIou({0, 0, 2, 2}, {2, 0, 4, 2}), 0);
-  EXPECT_EQ(BoxIou({1, 1, 1, 1}, {1, 1, 1, 1}), 0);
-}
-
 TEST(LeastTrueIou, IsTheEvaluators) {
   EvaluatorConfig config;
   config.mutable_coco();

@@ -1,7 +1,7 @@
 // The whole detector, with the components of this project: wiring, files, summary, and the face it
 // shows to people's own programs.
 
-#include "ssd/model/detector.h"
+#include "experiments/detector.h"
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>

@@ -186,15 +186,26 @@ for name in a b; do { printf 'P6\n80 60\n255\n' && head -c $((80 * 60 * 3)) "$to
 expect 0 "2 images" "$tools/detect" --run=whole --threads=1 --min_score=0 --output=drawn pictures
 [[ $(grep -c '"width":80,"height":60,"detections":\[{"class":' out.txt) == 2 ]] || fail "detect says $(head -c 300 out.txt)"
 [[ $(head -c 3 drawn/a.jpg | od -An -tx1) == " ff d8 ff" && -s drawn/b.jpg ]] || fail "detect draws no JPEG"
-cp drawn/a.jpg pictures/c.jpg && truncate -s -200 pictures/c.jpg
-expect 2 "pictures/c.jpg" "$tools/detect" --run=whole --threads=1 pictures
-[[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images before the broken one"
+# A picture that cannot be read is told and passed over, unless it is the only one.
+cp drawn/a.jpg pictures/aa.jpg && truncate -s -200 pictures/aa.jpg
+expect 1 "error: 1 of 3 images cannot be read" "$tools/detect" --run=whole --threads=1 pictures
+grep -q 'pictures/aa.jpg: ' err.txt || fail "detect does not name the broken image: $(cat err.txt)"
+[[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images beside the broken one"
+expect 2 "pictures/aa.jpg" "$tools/detect" --run=whole --threads=1 --output=undrawn pictures/aa.jpg
+[[ ! -e undrawn ]] || fail "detect without a picture leaves a folder"
 # A dataset's results file, without its truths.
 expect 0 "16 images" "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 16 scene_seed: 2 }' --output=results
 cmp -s whole/detections.json results/detections.json || fail "detect --data finds other boxes than train"
 expect 2 "--data needs --output=DIR" "$tools/detect" --run=whole --data='digits {}'
 expect 2 "--min_score has no effect with --data" "$tools/detect" --run=whole --data='digits {}' --min_score=0.5 --output=unmade
 [[ ! -e unmade ]] || fail "a refused detect leaves a folder"
+"$tools/detect" --run=whole --threads=1 --data='digits { scenes: 50000 }' --output="$work/cut/short" > /dev/null 2>&1 &
+child=$!
+until [[ -e cut/short ]] || ! kill -0 $child 2> /dev/null; do :; done
+kill -INT $child 2> /dev/null
+status=0
+wait $child || status=$?
+[[ $status == 130 && ! -e cut ]] || fail "SIGINT gave detect exit status $status and leaves $(find cut 2> /dev/null)"
 expect 2 "--config is for --data alone" "$tools/detect" --run=whole --config=tiny.textproto pictures
 # Sheets, and the life of one truth.
 expect 0 "" "$tools/visualize" --run=whole --threads=1 --count=2 --tile=64 --output=sheets

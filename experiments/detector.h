@@ -1,5 +1,5 @@
-#ifndef SSD_MODEL_DETECTOR_H_
-#define SSD_MODEL_DETECTOR_H_
+#ifndef EXPERIMENTS_DETECTOR_H_
+#define EXPERIMENTS_DETECTOR_H_
 
 #include <c10/core/Device.h>
 
@@ -17,6 +17,7 @@
 namespace ssd {
 
 class SsdDetector;
+class Transform;
 
 // One object found in an image.
 struct Detection {
@@ -32,14 +33,19 @@ struct Detection {
 //   if (!detector.ok()) { std::cerr << detector.status().message() << "\n"; return 1; }
 //   for (const ssd::Detection& d : *detector->Detect(cv::imread("street.jpg"))) { ... }
 //
-// Finds what the evaluation after training finds in an image that is warped to the network's input
-// (bilinear), in float32. Does not read files beside the model's, draw or track. The program must
-// link the components that the model uses (//experiments:components has all of this project).
-// Movable; may be used by several threads at once.
+// Finds what the evaluation after training finds in an image: shows it to the network through the
+// transforms of data.validation in the experiment that the file holds, and warps (bilinear) what
+// these leave at another size than model.input's, such as all of it where there are none. Where
+// they draw at random, they draw the same for every image. In float32, of one view
+// (evaluator.views), of images decoded whole. Does not read files beside the model's, draw or
+// track. The program must link the components that the model and those transforms use
+// (//experiments:components has all of this project). Movable; may be used by several threads at
+// once.
 class Detector {
  public:
-  // \error as LoadModel, naming the file; FailedPrecondition when this machine or this program does
-  // not have the device.
+  // \error as LoadModel, naming the file; also for its transforms: InvalidArgument or NotFound
+  // where one cannot be made, DataLoss where its experiment cannot be read. FailedPrecondition when
+  // this machine or this program does not have the device.
   static absl::StatusOr<Detector> Load(const std::string& path, at::Device device = at::kCPU);
 
   Detector(Detector&&) noexcept;
@@ -60,13 +66,15 @@ class Detector {
   ImageSize input_size() const;
 
  private:
-  Detector(std::shared_ptr<SsdDetector> network, LabelMap labels, at::Device device);
+  Detector(std::shared_ptr<SsdDetector> network, std::vector<std::unique_ptr<Transform>> view,
+           LabelMap labels, at::Device device);
 
   std::shared_ptr<SsdDetector> network_;
+  std::vector<std::unique_ptr<Transform>> view_;  // leave every image at input_size()
   LabelMap labels_;
   at::Device device_;
 };
 
 }  // namespace ssd
 
-#endif  // SSD_MODEL_DETECTOR_H_
+#endif  // EXPERIMENTS_DETECTOR_H_
