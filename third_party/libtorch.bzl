@@ -22,7 +22,11 @@ cc_library(
         ":cuda": {cuda},
         "//conditions:default": {cpu},
     }}),
-    deps = [":headers"] + select({{
+    deps = [
+        ":headers",
+        "@ssd//third_party:aten_first",
+        "@ssd//third_party:torch_first",
+    ] + select({{
         ":cuda": ["@cuda//:headers"],
         "//conditions:default": [],
     }}),

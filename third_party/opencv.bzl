@@ -44,7 +44,8 @@ def _opencv_repository_impl(ctx):
         content += _MODULE.format(
             name = name,
             linkopts = linkopts,
-            deps = [":" + dep for dep in deps + ["headers"]],
+            deps = [":" + dep for dep in deps + ["headers"]] +
+                   (["@ssd//third_party:opencv_first"] if name == "core" else []),
         )
     ctx.file("WORKSPACE", "")
     ctx.file("BUILD", content)
