@@ -209,7 +209,8 @@ absl::StatusOr<Tensor> TorchTensorBuilder::View(const PicklePlace& place, const 
   if (shape.size() != strides.size()) return place.Corrupt("a tensor without strides");
   int64_t elements = 1;
   bool empty = false;
-  std::optional<int64_t> last = offset;
+  int64_t last = offset;
+  bool is_within_range = true;  // of int64_t
   for (size_t i = 0; i < shape.size(); ++i) {
     empty |= shape[i] == 0;
     const std::optional<int64_t> next = Product(elements, std::max<int64_t>(shape[i], 1));
@@ -217,14 +218,11 @@ absl::StatusOr<Tensor> TorchTensorBuilder::View(const PicklePlace& place, const 
     elements = *next;
     const std::optional<int64_t> reach =
         shape[i] == 0 ? std::optional<int64_t>(0) : Product(shape[i] - 1, strides[i]);
-    if (last && reach && *last <= std::numeric_limits<int64_t>::max() - *reach) {
-      *last += *reach;
-    } else {
-      last = std::nullopt;
-    }
+    is_within_range &= reach && last <= std::numeric_limits<int64_t>::max() - *reach;
+    if (is_within_range) last += *reach;
   }
   if (empty) return at::empty(shape, id.type->scalar_type);
-  if (offset < 0 || !last || *last >= id.used || elements > id.used) {
+  if (offset < 0 || !is_within_range || last >= id.used || elements > id.used) {
     return place.Corrupt(absl::StrCat("a tensor that reaches beyond its storage '", id.key, "' of ",
                                       id.used, " elements, or repeats them"));
   }
