@@ -17,6 +17,7 @@
 #include "data/coco_json.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
+#include "data/file_presence.h"
 #include "data/image_file.h"
 #include "data/truth_collector.h"
 #include "ssd/core/annotations.h"
@@ -84,7 +85,13 @@ class CocoJoin {
       }
       if (context_.problems != nullptr) {
         // Costs a look at every file, which training leaves to the decoder.
-        if (std::error_code ignored; !fs::exists(folder_ / image.file_name, ignored)) {
+        const std::string file = (folder_ / image.file_name).string();
+        const absl::StatusOr<bool> is_file = IsFile(file);
+        if (!is_file.ok()) {
+          SSD_RETURN_IF_ERROR(Unreadable(std::move(image.file_name), file, is_file.status()));
+          continue;
+        }
+        if (!*is_file) {
           SSD_RETURN_IF_ERROR(Fault(ProblemKind::kMissingImage, image.line,
                                     absl::StrCat("image ", image.id, ": no file '", image.file_name,
                                                  "' in coco.images")));
@@ -101,11 +108,7 @@ class CocoJoin {
         const std::string file = (folder_ / image.file_name).string();
         const absl::StatusOr<ImageSize> size = ReadImageSize(file);
         if (!size.ok()) {
-          truths_.LeaveOut(std::move(image.file_name));
-          if (truths_.SkipBadImage(size.status())) continue;
-          if (context_.problems == nullptr) return size.status();
-          SSD_RETURN_IF_ERROR(truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file,
-                                            0, std::string(size.status().message())));
+          SSD_RETURN_IF_ERROR(Unreadable(std::move(image.file_name), file, size.status()));
           continue;
         }
         image.size = *size;
@@ -173,6 +176,15 @@ class CocoJoin {
     return truths_.Fault(Severity::kError, kind, path_, line, std::move(message));
   }
 
+  // Leaves out the image in `file`, for `status`, which names the file.
+  absl::Status Unreadable(std::string name, const std::string& file, const absl::Status& status) {
+    truths_.LeaveOut(std::move(name));
+    if (truths_.SkipBadImage(status)) return absl::OkStatus();
+    if (context_.problems == nullptr) return status;
+    return truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file, 0,
+                         std::string(status.message()));
+  }
+
   std::string CategoryIds() const {
     std::vector<std::string> ids;
     for (const auto& category : categories_) {
@@ -215,6 +227,21 @@ class CocoJoin {
   std::unordered_map<int64_t, int64_t> index_of_image_;  // by id
 };
 
+// One look finds most wrong folders; looking for every image would take minutes on a file server.
+// Where bad images are left out, the first may be one of them.
+absl::Status LookForImages(const std::vector<CocoImage>& images, const fs::path& folder,
+                           const std::string& path, const DatasetContext& context) {
+  if (context.problems != nullptr) return absl::OkStatus();  // every image is looked for
+  for (const CocoImage& image : images) {
+    SSD_ASSIGN_OR_RETURN(const bool is_file, IsFile((folder / image.file_name).string()));
+    if (is_file) return absl::OkStatus();
+    if (context.bad_images == nullptr) break;
+  }
+  return absl::NotFoundError(absl::StrCat((folder / images.front().file_name).string(),
+                                          ": no such image, though ", path,
+                                          " lists it; correct coco.images"));
+}
+
 absl::StatusOr<std::unique_ptr<Dataset>> CocoDataset::Create(const CocoOptions& options,
                                                              const DatasetContext& context) {
   const std::string& path = options.annotations();
@@ -244,20 +271,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> CocoDataset::Create(const CocoOptions& 
     return absl::InvalidArgumentError(absl::StrCat(
         path, ": no categories; want COCO's instances format, or classes in data.label"));
   }
-  // One look finds most wrong folders; looking for every image would take minutes on a file server.
-  // Where bad images are left out, the first may be one of them.
-  const std::vector<CocoImage>& images = instances.images;
-  const auto is_there = [&folder](const CocoImage& image) {
-    std::error_code ignored;
-    return fs::exists(folder / image.file_name, ignored);
-  };
-  if (context.problems == nullptr && !is_there(images.front()) &&
-      (context.bad_images == nullptr || std::none_of(images.begin(), images.end(), is_there))) {
-    return absl::NotFoundError(absl::StrCat((folder / images.front().file_name).string(),
-                                            ": no such image, though ", path,
-                                            " lists it; correct coco.images"));
-  }
+  SSD_RETURN_IF_ERROR(LookForImages(instances.images, folder, path, context));
 
+  for (std::string& name : instances.left_out) truths.LeaveOut(std::move(name));
   CocoJoin join(path, folder, context, truths);
   SSD_RETURN_IF_ERROR(join.AddCategories(std::move(instances.categories)));
   SSD_RETURN_IF_ERROR(join.AddImages(std::move(instances.images)));

@@ -480,6 +480,14 @@ class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, 
   }
 
   bool EndItem() {
+    const bool goes_on = KeepItem();
+    if (section_ == kImages && item_.is_bad && item_.name) {
+      instances_.left_out.push_back(std::move(*item_.name));
+    }
+    return goes_on;
+  }
+
+  bool KeepItem() {
     if (item_.is_bad) return true;
     if (!item_.id) return Missing(kId);
     switch (section_) {

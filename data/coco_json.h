@@ -39,6 +39,8 @@ struct CocoInstances {
   std::vector<CocoImage> images;
   std::vector<CocoAnnotation> annotations;
   std::vector<CocoCategory> categories;
+  // The file names of images that are left out, of those that have one.
+  std::vector<std::string> left_out;
 };
 
 // Hears of an image, annotation or category that lacks a field or has one of the wrong type, and is

@@ -487,18 +487,57 @@ TEST_F(CocoTest, LeavesOutBadImagesWhereTheyAreCounted) {
                   .ok());
   ASSERT_TRUE(WriteFileAtomically(root_ + "/images/c.png", "no image").ok());
   std::filesystem::remove(root_ + "/images/b.png");  // the first; its size is stated
-  int64_t bad_images = 0;
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.bad_images = &bad_images;
   const auto dataset = CreateDataset(Config(), context);
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   EXPECT_EQ((*dataset)->size(), 2);
-  EXPECT_EQ(bad_images, 1);  // the loader counts the other
+  EXPECT_THAT(bad_images, ElementsAre(2));  // the loader counts the other
   // A wrong folder is still told at once.
   std::filesystem::remove(root_ + "/images/sub/a.png");
   std::filesystem::remove(root_ + "/images/c.png");
   EXPECT_THAT(std::string(CreateDataset(Config(), context).status().message()),
               HasSubstr("correct coco.images"));
+}
+
+TEST_F(CocoTest, NamesImagesOfFaultyEntries) {
+  // One fault before the name, one behind it, one that shows at the end.
+  constexpr char kEntries[] = R"({"images": [
+  {"id": "x", "file_name": "a.png", "width": 40, "height": 30},
+  {"id": 2, "file_name": "c.png", "width": "wide", "height": 20},
+  {"file_name": "d.png", "width": 40, "height": 30},
+  {"id": 4, "file_name": 5, "width": 40, "height": 30},
+  {"id": 5, "file_name": "b.png", "width": 40, "height": 30}
+ ], "categories": [{"id": 1, "name": "car"}]})";
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/instances.json", kEntries).ok());
+  ProblemLog log;
+  DatasetContext context;
+  context.problems = &log;
+  const auto dataset = CreateDataset(Config(), context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 1);
+  EXPECT_EQ(log.Take().size(), 4u);
+  EXPECT_THAT((*dataset)->NamedImageFiles(),
+              ElementsAre(root_ + "/images/b.png", root_ + "/images/a.png", root_ + "/images/c.png",
+                          root_ + "/images/d.png"));
+}
+
+// Links in a ring, as a disk that fails: nobody can tell whether the file is there.
+TEST_F(CocoTest, AnImageThatCannotBeLookedForIsNotMissing) {
+  std::filesystem::remove(root_ + "/images/b.png");
+  std::filesystem::create_symlink("b.png", root_ + "/images/b.png");
+  EXPECT_EQ(Create(kInstances).status().code(), absl::StatusCode::kInternal);
+  ProblemLog log;
+  DatasetContext context;
+  context.problems = &log;
+  const auto dataset = CreateDataset(Config(), context);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 2);
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), 2u);  // and a note of the holes in the categories
+  EXPECT_EQ(problems[1].kind, ProblemKind::kUnreadableImage);
+  EXPECT_EQ(problems[1].file, root_ + "/images/b.png");
 }
 
 TEST_F(CocoTest, RecordsNothingOfAGoodFile) {

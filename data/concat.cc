@@ -163,6 +163,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> ConcatDataset::Create(const ConcatOptio
         "concat.dataset is empty; give dataset { ... } for each dataset to join");
   }
   auto whole = std::unique_ptr<ConcatDataset>(new ConcatDataset);
+  std::vector<int64_t> bad_images;  // of a part
+  DatasetContext own = context;
+  if (context.bad_images != nullptr) own.bad_images = &bad_images;
   for (int i = 0; i < options.dataset_size(); ++i) {
     const std::string field = absl::StrCat("concat.dataset[", i, "]");
     DatasetConfig config = options.dataset(i);
@@ -171,10 +174,15 @@ absl::StatusOr<std::unique_ptr<Dataset>> ConcatDataset::Create(const ConcatOptio
           field, ".transform: transforms belong to the whole; write them beside concat { ... }"));
     }
     if (!config.has_class_map()) *config.mutable_class_map() = context.class_map;
-    absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, context);
+    absl::StatusOr<std::unique_ptr<Dataset>> dataset = CreateDataset(config, own);
     if (!dataset.ok()) {
       return absl::Status(dataset.status().code(),
                           absl::StrCat(field, ": ", dataset.status().message()));
+    }
+    if (context.bad_images != nullptr) {
+      const int64_t before = whole->size() + static_cast<int64_t>(context.bad_images->size());
+      for (const int64_t place : bad_images) context.bad_images->push_back(before + place);
+      bad_images.clear();
     }
     whole->Add(*std::move(dataset));
   }

@@ -176,6 +176,26 @@ TEST_F(ConcatTest, PartsHaveSubsetsAndClassMaps) {
   EXPECT_THAT((*dataset)->labels().names, ElementsAre("dog", "cat"));
 }
 
+TEST_F(ConcatTest, BadImagesKeepTheirPlaces) {
+  Write("none.png", "no image");
+  Write("third.csv", "image,x0,y0,x1,y1,label\nc.png,1,1,5,5,ant\nnone.png,,,,,\na.png,,,,,\n");
+  std::vector<int64_t> bad_images;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const std::string parts =
+      Table("third.csv") + Table("first.csv") + Table("third.csv", "subset { from: 0.3 }");
+  const auto whole = Create(parts, "", context);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ((*whole)->size(), 5);
+  EXPECT_THAT(bad_images, ElementsAre(1, 5));
+
+  bad_images.clear();
+  const auto half = Create(parts, "subset { from: 0.5 }", context);  // of seven, the last three
+  ASSERT_TRUE(half.ok()) << half.status();
+  EXPECT_THAT(Shown(**half), ElementsAre("b.png: dog", "a.png:"));
+  EXPECT_THAT(bad_images, ElementsAre(1));
+}
+
 TEST_F(ConcatTest, PassesProblemsOn) {
   Write("bad.csv", "image,x0,y0,x1,y1,label\nc.png,1,1,x,5,ant\nc.png,1,1,5,5,ant\n");
   ProblemLog log;

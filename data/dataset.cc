@@ -1,7 +1,11 @@
 #include "data/dataset.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "data/digest.h"
 #include "data/subset_indices.h"
 #include "ssd/core/logging.h"
@@ -52,10 +56,28 @@ absl::StatusOr<std::unique_ptr<Dataset>> CreateDataset(const DatasetConfig& conf
                                                        const DatasetContext& context) {
   DatasetContext own = context;
   own.class_map = config.class_map();
+  if (!config.has_subset()) return DatasetRegistry::Get().Create(config, own);
+  std::vector<int64_t> bad_images;
+  if (context.bad_images != nullptr) own.bad_images = &bad_images;
   SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> whole, DatasetRegistry::Get().Create(config, own));
-  if (!config.has_subset()) return whole;
-  SSD_ASSIGN_OR_RETURN(std::vector<int64_t> indices,
-                       SubsetIndices(whole->size(), config.subset(), "subset", "images"));
+  const int64_t size = whole->size() + static_cast<int64_t>(bad_images.size());
+  SSD_ASSIGN_OR_RETURN(const std::vector<int64_t> places,
+                       SubsetIndices(size, config.subset(), "subset", "images"));
+  std::vector<int64_t> indices;
+  indices.reserve(places.size());
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto bad = std::lower_bound(bad_images.begin(), bad_images.end(), places[i]);
+    if (bad != bad_images.end() && *bad == places[i]) {
+      context.bad_images->push_back(static_cast<int64_t>(i));
+    } else {
+      indices.push_back(places[i] - (bad - bad_images.begin()));
+    }
+  }
+  if (indices.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("subset { from: ", config.subset().from(), " to: ", config.subset().to(),
+                     " }: none of its ", places.size(), " images could be read"));
+  }
   return std::make_unique<SubsetOfDataset>(std::move(whole), std::move(indices));
 }
 

@@ -36,9 +36,10 @@ struct DatasetContext {
   // fault is left out; only what leaves no dataset at all is still an error. Outlives the call.
   ProblemLog* problems = nullptr;
   // Null: an image that cannot be read where a dataset looks at it, for its size, is an error.
-  // Else, and without `problems`, it is left out, named on the log and counted here; what is not
-  // the image's fault (IsBadImage, image_header.h) is still an error. Outlives the call.
-  int64_t* bad_images = nullptr;
+  // Else, and without `problems`, it is left out and named on the log, and its place among all
+  // images, those left out too, is added here, in ascending order; what is not the image's fault
+  // (IsBadImage, image_header.h) is still an error. Empty before the call, which it outlives.
+  std::vector<int64_t>* bad_images = nullptr;
 };
 
 // Images and their truths by index. Thread-safe: every method may be called from many threads at
@@ -82,7 +83,8 @@ class Dataset {
 
 using DatasetRegistry = Registry<Dataset, DatasetContext>;
 
-// The dataset of `config` cut to its subset, without its transforms.
+// The dataset of `config` cut to its subset, without its transforms. Bad images that are left out
+// keep their places when the subset is taken: it holds the same others with and without them.
 // \error InvalidArgument, NotFound naming file, field, value and remedy; a label in the data that
 // context.labels lacks is an error.
 absl::StatusOr<std::unique_ptr<Dataset>> CreateDataset(const DatasetConfig& config,

@@ -23,6 +23,9 @@
 namespace ssd {
 namespace {
 
+// Longer files are refused: 1 GiB.
+constexpr size_t kMostBytes = size_t{1} << 30;
+
 // What `read` returns, or an error naming the image instead of what OpenCV or the standard library
 // throws.
 template <typename Read>
@@ -71,12 +74,18 @@ absl::StatusOr<cv::Mat> DecodeByOpenCv(absl::string_view bytes, absl::string_vie
   return image;
 }
 
-absl::Status CheckNotEmpty(absl::string_view bytes, absl::string_view name) {
-  constexpr size_t kMostBytes = size_t{1} << 30;
+absl::Status CheckLength(absl::string_view bytes, absl::string_view name) {
   if (bytes.empty()) return CorruptImageError(name, "empty file");
   if (bytes.size() <= kMostBytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(
-      absl::StrCat(name, ": ", bytes.size(), " bytes; image files have at most ", kMostBytes));
+      absl::StrCat(name, ": more than ", kMostBytes, " bytes, the most that an image may have"));
+}
+
+absl::StatusOr<std::string> ReadImageFile(const std::string& path) {
+  // A byte more tells a longer file.
+  SSD_ASSIGN_OR_RETURN(std::string bytes, ReadFilePrefix(path, kMostBytes + 1));
+  SSD_RETURN_IF_ERROR(CheckLength(bytes, path));
+  return bytes;
 }
 
 absl::Status CheckSize(absl::string_view name, ImageSize size, ImageSize announced) {
@@ -88,7 +97,7 @@ absl::Status CheckSize(absl::string_view name, ImageSize size, ImageSize announc
 }
 
 absl::StatusOr<ImageSize> SizeOf(absl::string_view bytes, absl::string_view name) {
-  SSD_RETURN_IF_ERROR(CheckNotEmpty(bytes, name));
+  SSD_RETURN_IF_ERROR(CheckLength(bytes, name));
   ImageHeader header;
   if (FormatOf(bytes) == ImageFormat::kJpeg) {
     SSD_ASSIGN_OR_RETURN(header, JpegReader(bytes, name).ReadHeader());
@@ -102,7 +111,7 @@ absl::StatusOr<ImageSize> SizeOf(absl::string_view bytes, absl::string_view name
 absl::StatusOr<DecodedRegion> DecodeEncoded(absl::string_view bytes, absl::string_view name,
                                             ImageSize size, const cv::Rect* region,
                                             int max_reduction) {
-  SSD_RETURN_IF_ERROR(CheckNotEmpty(bytes, name));
+  SSD_RETURN_IF_ERROR(CheckLength(bytes, name));
   const cv::Rect whole(0, 0, static_cast<int>(size.width), static_cast<int>(size.height));
   if (FormatOf(bytes) != ImageFormat::kJpeg) {
     SSD_ASSIGN_OR_RETURN(const ImageHeader header, ReadImageHeader(bytes, name));
@@ -164,7 +173,7 @@ class ImageFile : public EncodedSource {
     return DecodePart(bytes, region, max_reduction);
   }
   absl::StatusOr<std::string> ReadEncoded() const override {
-    return CatchExceptions(name(), [this] { return ReadFile(name()); });
+    return CatchExceptions(name(), [this] { return ReadImageFile(name()); });
   }
 };
 
@@ -190,7 +199,7 @@ class EncodedImage : public EncodedSource {
 absl::StatusOr<ImageSize> SizeOfFile(const std::string& path) {
   // Holds nearly every JPEG's header; thumbnails, profiles and notes of editors make others longer.
   constexpr size_t kFirstBytes = size_t{1} << 16;
-  for (size_t wanted = kFirstBytes;; wanted *= 4) {
+  for (size_t wanted = kFirstBytes; wanted <= kMostBytes; wanted *= 4) {
     SSD_ASSIGN_OR_RETURN(const std::string prefix, ReadFilePrefix(path, wanted));
     if (prefix.size() < wanted) return SizeOf(prefix, path);  // it is the whole file
     if (FormatOf(prefix) != ImageFormat::kJpeg) break;
@@ -198,7 +207,7 @@ absl::StatusOr<ImageSize> SizeOfFile(const std::string& path) {
     const absl::StatusOr<ImageSize> size = SizeOf(prefix, path);
     if (size.ok() || !absl::IsDataLoss(size.status())) return size;
   }
-  SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  SSD_ASSIGN_OR_RETURN(const std::string bytes, ReadImageFile(path));
   return SizeOf(bytes, path);
 }
 

@@ -21,7 +21,7 @@ namespace ssd {
 // Nothing is printed for a bad image where its header tells that it is bad. An image whose data
 // ends early or does not decode, and a PNG with a damaged chunk, are errors; harmless faults of
 // JPEGs are not (jpeg_file.h). So are images of more than kMaxImagePixels (image_header.h), by
-// their header: 400 MB as RGB.
+// their header: 400 MB as RGB; and files of more than 1 GiB, of which no more is read.
 
 // Whether a file in a folder of images counts as one: by its extension, in either case. Hidden
 // files do not; file managers leave them ("._a.jpg").
@@ -34,8 +34,8 @@ absl::StatusOr<ImageSize> ReadImageSize(const std::string& path);
 
 // The image file at `path`, its header read, its pixels not yet.
 // \error NotFound, PermissionDenied; DataLoss for what is no image; ResourceExhausted for too many
-// pixels; Internal for a failing machine; each names the file. Which of them are the image's own
-// fault, IsBadImage (image_header.h) tells. Nothing here throws.
+// pixels or bytes; Internal for a failing machine; each names the file. Which of them are the
+// image's own fault, IsBadImage (image_header.h) tells. Nothing here throws.
 absl::StatusOr<std::shared_ptr<const ImageSource>> OpenImageFile(const std::string& path);
 
 // The same where the size is known, from an annotation: touches no file until it decodes. A file of

@@ -44,7 +44,8 @@ class ImageSource {
                                                      int max_reduction) const;
 
   // The image file as it is, which OpenEncodedImage (image_file.h) reads; empty: there is none, as
-  // for an image that is drawn. \error NotFound, PermissionDenied, Internal naming the file.
+  // for an image that is drawn. \error NotFound, PermissionDenied, DataLoss (no byte in it),
+  // ResourceExhausted (too many), Internal naming the file.
   virtual absl::StatusOr<std::string> ReadEncoded() const { return std::string(); }
 };
 
@@ -57,8 +58,8 @@ class ImageSource {
 // Memory, while it renders: 3 bytes for each decoded pixel, and where a fill, a colour or a flip
 // comes before the first Resize(), 3 for each of the view's pixels there, since cv::resize's bits
 // are those of a whole image. An expansion to four times the sides of 6000x4000 pixels is a view of
-// 24000x16000, 1.15 GB, unless a Crop() follows at once; a max_reduction of 8 makes that 18 MB, for
-// a source that can reduce.
+// 24000x16000, 1.15 GB, unless a Crop() follows before it; a max_reduction of 8 makes that 18 MB,
+// where the resize is to an eighth or less and the source can reduce.
 class LazyImage {
  public:
   // Changes pixel values in place without moving them, and without giving `rgb` other memory; its

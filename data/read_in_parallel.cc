@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -14,14 +16,27 @@ size_t Cores() { return std::max<size_t>(std::thread::hardware_concurrency(), 1)
 
 void ReadInParallel(size_t count, size_t threads, const std::function<void(size_t)>& read) {
   std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr thrown;
   const auto work = [&] {
-    for (size_t i = next++; i < count; i = next++) read(i);
+    try {
+      for (size_t i = next++; i < count; i = next++) read(i);
+    } catch (...) {
+      next = count;
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (thrown == nullptr) thrown = std::current_exception();
+    }
   };
   const size_t wanted = std::min(threads == 0 ? Cores() : threads, count);
   std::vector<std::thread> others;
-  for (size_t i = 1; i < wanted; ++i) others.emplace_back(work);
+  try {
+    for (size_t i = 1; i < wanted; ++i) others.emplace_back(work);
+  } catch (const std::exception&) {
+    // No more threads, or no memory for one: those there are do the work.
+  }
   work();
   for (std::thread& other : others) other.join();
+  if (thrown != nullptr) std::rethrow_exception(thrown);
 }
 
 void ReadInParallel(size_t count, const std::function<void(size_t)>& read) {

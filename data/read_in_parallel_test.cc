@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -42,6 +43,30 @@ TEST(ReadInParallelTest, TakesNoMoreThreadsThanGiven) {
       }
     }
   }
+}
+
+TEST(ReadInParallelTest, ThrowsToItsCaller) {
+  for (const size_t threads : {1, 4}) {
+    SCOPED_TRACE(threads);
+    std::atomic<size_t> calls{0};
+    try {
+      // So many that they would not end in time, were the others not stopped.
+      ReadInParallel(size_t{1} << 40, threads, [&calls](size_t i) {
+        ++calls;
+        if (i == 3) throw std::runtime_error("cannot read 3");
+      });
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "cannot read 3");
+    }
+    EXPECT_GE(calls.load(), 4u);
+    if (threads == 1) {
+      EXPECT_EQ(calls.load(), 4u);
+    }
+  }
+  // Each thread its own.
+  EXPECT_THROW(ReadInParallel(50, 5, [](size_t) { throw std::runtime_error("all"); }),
+               std::runtime_error);
 }
 
 }  // namespace

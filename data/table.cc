@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
+#include "data/file_presence.h"
 #include "data/image_file.h"
 #include "data/read_in_parallel.h"
 #include "data/table_text.h"
@@ -62,6 +63,7 @@ class TableJoin {
 
   absl::Status Add(const std::vector<TableRow>& rows, bool normalized) {
     SSD_RETURN_IF_ERROR(FindImages(rows));
+    SSD_RETURN_IF_ERROR(LookForImages());
     SSD_RETURN_IF_ERROR(AddImages());
     for (size_t i = 0; i < rows.size(); ++i) {
       const int64_t index = index_of_image_[image_of_row_[i]];
@@ -108,6 +110,18 @@ class TableJoin {
                                       " here and ", known, " before; correct one"));
   }
 
+  // One look finds most wrong folders; looking for every image would take minutes on a file server.
+  // Where bad images are left out, the first may be one of them.
+  absl::Status LookForImages() const {
+    if (context_.problems != nullptr || images_.empty()) return absl::OkStatus();
+    for (const TableImage& image : images_) {
+      SSD_ASSIGN_OR_RETURN(const bool is_file, IsFile(FileOf(image)));
+      if (is_file) return absl::OkStatus();
+      if (context_.bad_images == nullptr) break;
+    }
+    return MissingImage(images_.front());
+  }
+
   absl::Status AddImages() {
     std::vector<size_t> unsized;
     for (size_t i = 0; i < images_.size(); ++i) {
@@ -127,11 +141,12 @@ class TableJoin {
           continue;
         }
         image.size = *size;
-      } else if (context_.problems != nullptr || i == 0) {
-        // Costs a look at every file; without a log, one look finds most wrong folders.
-        if (std::error_code ignored; !fs::exists(FileOf(image), ignored)) {
-          const std::string message = absl::StrCat(FileOf(image), ": no such file");
-          SSD_RETURN_IF_ERROR(ImageFault(image, absl::NotFoundError(message)));
+      } else if (context_.problems != nullptr) {
+        // Costs a look at every file, which training leaves to the decoder.
+        const absl::StatusOr<bool> is_file = IsFile(FileOf(image));
+        if (!is_file.ok() || !*is_file) {
+          SSD_RETURN_IF_ERROR(
+              ImageFault(image, is_file.ok() ? absl::NotFoundError("") : is_file.status()));
           continue;
         }
       }
@@ -145,15 +160,17 @@ class TableJoin {
   absl::Status ImageFault(const TableImage& image, const absl::Status& status) {
     truths_.LeaveOut(image.name);
     if (truths_.SkipBadImage(status)) return absl::OkStatus();
+    if (absl::IsNotFound(status)) return MissingImage(image);
     const std::string file = FileOf(image);
-    if (absl::IsNotFound(status)) {
-      return truths_.Fault(Severity::kError, ProblemKind::kMissingImage, path_, image.line,
-                           absl::StrCat("image '", image.name, "': no file ", file,
-                                        "; add it or correct table.images"));
-    }
     return truths_.Fault(
         Severity::kError, ProblemKind::kUnreadableImage, file, 0,
         std::string(absl::StripPrefix(status.message(), absl::StrCat(file, ": "))));
+  }
+
+  absl::Status MissingImage(const TableImage& image) const {
+    return truths_.Fault(Severity::kError, ProblemKind::kMissingImage, path_, image.line,
+                         absl::StrCat("image '", image.name, "': no file ", FileOf(image),
+                                      "; add it or correct table.images"));
   }
 
   const std::string path_;
@@ -182,8 +199,10 @@ absl::StatusOr<std::unique_ptr<Dataset>> TableDataset::Create(const TableOptions
   const TableFault fault = [&](int64_t line, const std::string& message) {
     return truths.Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, path, line, message);
   };
-  SSD_ASSIGN_OR_RETURN(const std::vector<TableRow> rows, ParseTable(text, path, options, fault));
-  SSD_RETURN_IF_ERROR(TableJoin(path, folder, context, truths).Add(rows, options.normalized()));
+  SSD_ASSIGN_OR_RETURN(TableRows table, ParseTable(text, path, options, fault));
+  for (std::string& image : table.left_out) truths.LeaveOut(std::move(image));
+  SSD_RETURN_IF_ERROR(
+      TableJoin(path, folder, context, truths).Add(table.rows, options.normalized()));
   return std::move(truths).Finish(folder.string());
 }
 

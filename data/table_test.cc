@@ -34,6 +34,7 @@ constexpr char kHeader[] = "image,x0,y0,x1,y1,label\n";
 struct Parsed {
   absl::Status status;
   std::vector<TableRow> rows;
+  std::vector<std::string> left_out;
   std::vector<std::pair<int64_t, std::string>> faults;
 };
 
@@ -41,12 +42,15 @@ Parsed Parse(const std::string& text, const std::string& name, const std::string
   TableOptions table;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(options, &table)) << options;
   Parsed parsed;
-  auto rows = ParseTable(text, name, table, [&](int64_t line, const std::string& message) {
+  auto read = ParseTable(text, name, table, [&](int64_t line, const std::string& message) {
     parsed.faults.emplace_back(line, message);
     return absl::OkStatus();
   });
-  parsed.status = rows.status();
-  if (rows.ok()) parsed.rows = *std::move(rows);
+  parsed.status = read.status();
+  if (read.ok()) {
+    parsed.rows = std::move(read->rows);
+    parsed.left_out = std::move(read->left_out);
+  }
   return parsed;
 }
 
@@ -245,6 +249,32 @@ TEST(TableTextTest, NamesWhatIsWrongWithTheWholeFile) {
   }
 }
 
+TEST(TableTextTest, NamesTheImagesOfRowsThatAreLeftOut) {
+  const Parsed csv = Parse(absl::StrCat(kHeader,
+                                        "a,1,2,3,4,cat\n"
+                                        "b,1,2,3\n"
+                                        "c,1,2,3,4,\n"
+                                        "d,1,2,three,4,cat\n"
+                                        ",1,2,3,4,cat\n"),
+                           "t.csv");
+  EXPECT_EQ(csv.rows.size(), 1u);
+  EXPECT_EQ(csv.faults.size(), 4u);
+  EXPECT_THAT(csv.left_out, ElementsAre("b", "c", "d"));
+
+  // An object at fault leaves its row.
+  const Parsed json = Parse(
+      "{\"image\": \"a\", \"objects\": [{\"label\": \"cat\"}]}\n"
+      "{\"image\": \"b\", \"objects\": 5}\n"
+      "{\"image\": \"c\", \"label\": \"cat\", \"box\": [1, 2]}\n"
+      "{\"image\": \"d\", \"width\": \"wide\"}\n"
+      "{\"image\": 5}\n"
+      "{\"image\": \"e\"\n",
+      "t.jsonl");
+  EXPECT_EQ(json.rows.size(), 1u);
+  EXPECT_EQ(json.faults.size(), 6u);
+  EXPECT_THAT(json.left_out, ElementsAre("b", "c", "d"));
+}
+
 TEST(TableTextTest, AnErrorOfTheListenerEndsTheReading) {
   int faults = 0;
   const auto rows = ParseTable(absl::StrCat(kHeader, "a\nb\n"), "t.csv", TableOptions(),
@@ -425,26 +455,123 @@ TEST_F(TableTest, LeavesOutBadImagesWhereTheyAreCounted) {
                                   "bad.png,1,2,3,4,cat\n"
                                   "a.png,1,2,3,4,cat\n"
                                   "bad.png,5,6,7,8,cat\n"));
-  int64_t bad_images = 0;
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.bad_images = &bad_images;
   const auto dataset = Create("", context);
   ASSERT_TRUE(dataset.ok()) << dataset.status();
-  EXPECT_EQ(bad_images, 2);
+  EXPECT_THAT(bad_images, ElementsAre(0, 1));
   ASSERT_EQ((*dataset)->size(), 1);
   EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "a.png");
   EXPECT_EQ((*dataset)->GetAnnotations(0)->image_id, 3);
   EXPECT_FALSE(Create("").ok());
 
-  // Where sizes are stated, no more than the first image is looked for.
+  // Where sizes are stated, a missing image is the loader's to count, the first as any other.
   Write("boxes.csv",
         "image,width,height,x0,y0,x1,y1,label\ngone.png,40,30,1,2,3,4,cat\n"
         "a.png,40,30,1,2,3,4,cat\n");
-  bad_images = 0;
+  bad_images.clear();
   const auto stated = Create("", context);
   ASSERT_TRUE(stated.ok()) << stated.status();
-  EXPECT_EQ((*stated)->size(), 1);
-  EXPECT_EQ(bad_images, 1);
+  EXPECT_EQ((*stated)->size(), 2);
+  EXPECT_THAT(bad_images, IsEmpty());
+  // A wrong folder is still told at once.
+  std::filesystem::remove(root_ + "/photos/a.png");
+  EXPECT_THAT(std::string(Create("", context).status().message()),
+              HasSubstr("boxes.csv:2: image 'gone.png': no file"));
+  EXPECT_THAT(bad_images, IsEmpty());
+}
+
+// Links in a ring, as a disk that fails: nobody can tell whether the file is there.
+TEST_F(TableTest, AnImageThatCannotBeLookedForIsNotMissing) {
+  WriteImage("a.png", 40, 30);
+  std::filesystem::create_symlink("ring.png", root_ + "/photos/ring.png");
+  Write("boxes.csv",
+        "image,width,height,x0,y0,x1,y1,label\nring.png,40,30,1,2,3,4,cat\n"
+        "a.png,40,30,1,2,3,4,cat\n");
+  std::vector<int64_t> bad_images;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  const absl::Status status = Create("", context).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ring.png: cannot look for"));
+
+  ProblemLog log;
+  DatasetContext logging;
+  logging.problems = &log;
+  const auto dataset = Create("", logging);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 1);
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].kind, ProblemKind::kUnreadableImage);
+  EXPECT_EQ(problems[0].file, root_ + "/photos/ring.png");
+}
+
+TEST_F(TableTest, ASubsetHoldsTheSameOtherImagesWithoutADamagedOne) {
+  constexpr int kImages = 11;
+  std::string table = kHeader;
+  for (int i = 0; i < kImages; ++i) {
+    WriteImage(absl::StrCat(i, ".png"), 40, 30);
+    absl::StrAppend(&table, i, ".png,0,0,9,9,cat\n");
+  }
+  Write("boxes.csv", table);
+  struct Part {
+    std::vector<std::string> images;
+    std::vector<int64_t> bad_images;
+  };
+  const auto part = [this](const std::string& subset) {
+    DatasetConfig config;
+    config.mutable_table()->set_file(root_ + "/boxes.csv");
+    config.mutable_table()->set_images(root_ + "/photos");
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(subset, config.mutable_subset()));
+    Part result;
+    DatasetContext context;
+    context.bad_images = &result.bad_images;
+    const auto dataset = CreateDataset(config, context);
+    EXPECT_TRUE(dataset.ok()) << dataset.status();
+    if (!dataset.ok()) return result;
+    for (int64_t i = 0; i < (*dataset)->size(); ++i) {
+      result.images.push_back((*dataset)->GetAnnotations(i)->file_name);
+    }
+    return result;
+  };
+  const std::vector<std::string> subsets = {"to: 0.5", "from: 0.5", "to: 0.5 shuffle_seed: 7",
+                                            "from: 0.5 shuffle_seed: 7"};
+  std::vector<Part> whole;
+  for (const std::string& subset : subsets) whole.push_back(part(subset));
+
+  for (int damaged = 0; damaged < kImages; ++damaged) {
+    SCOPED_TRACE(damaged);
+    const std::string name = absl::StrCat(damaged, ".png");
+    std::filesystem::resize_file(root_ + "/photos/" + name, 0);
+    std::vector<size_t> bad;  // images of each part
+    for (size_t i = 0; i < subsets.size(); ++i) {
+      SCOPED_TRACE(subsets[i]);
+      const Part rest = part(subsets[i]);
+      bad.push_back(rest.bad_images.size());
+      std::vector<std::string> images = rest.images;
+      for (const int64_t place : rest.bad_images) images.insert(images.begin() + place, name);
+      EXPECT_EQ(images, whole[i].images);
+    }
+    EXPECT_EQ(bad[0] + bad[1], 1u);
+    EXPECT_EQ(bad[2] + bad[3], 1u);
+    WriteImage(name, 40, 30);
+  }
+
+  // A part of nothing but damaged images is none.
+  for (int i = 0; i < 2; ++i) {
+    std::filesystem::resize_file(absl::StrCat(root_, "/photos/", i, ".png"), 0);
+  }
+  DatasetConfig config;
+  config.mutable_table()->set_file(root_ + "/boxes.csv");
+  config.mutable_table()->set_images(root_ + "/photos");
+  config.mutable_subset()->set_to(0.2);
+  std::vector<int64_t> bad_images;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  EXPECT_THAT(std::string(CreateDataset(config, context).status().message()),
+              HasSubstr("none of its 2 images could be read"));
 }
 
 TEST_F(TableTest, RecordsProblemsAndGoesOn) {

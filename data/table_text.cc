@@ -91,6 +91,13 @@ absl::StatusOr<bool> ToFlag(double number, absl::string_view name) {
   return Wrong(absl::StrCat(name, " is ", number, "; want 0 or 1"));
 }
 
+// Leaves out `row`, of which as much is known as was read until it went `wrong`.
+absl::Status LeaveOut(TableRow row, const absl::Status& wrong, const TableFault& fault,
+                      TableRows& table) {
+  if (!row.image.empty()) table.left_out.push_back(std::move(row.image));
+  return fault(row.line, std::string(wrong.message()));
+}
+
 // --- CSV and TSV ---
 
 // One record of the text.
@@ -236,16 +243,16 @@ class Columns {
     return columns;
   }
 
+  // Sets `row`, which is empty, to that of `record`; after an error it has as much as was read.
   // \error InvalidArgument without file and line.
-  absl::StatusOr<TableRow> ToRow(Record& record) const {
+  absl::Status Read(Record& record, TableRow& row) const {
+    row.line = record.line;
+    if (image_ < record.fields.size()) row.image = std::move(record.fields[image_]);
     if (!record.fault.empty()) return Wrong(record.fault);
     if (record.fields.size() != count_) {
       return Wrong(absl::StrCat("has ", record.fields.size(), " fields where the header has ",
                                 count_, "; quote a field that holds the separator"));
     }
-    TableRow row;
-    row.line = record.line;
-    row.image = std::move(record.fields[image_]);
     if (row.image.empty()) return Wrong("names no image");
     SSD_ASSIGN_OR_RETURN(row.size.width, Side(record, width_, kWidth));
     SSD_ASSIGN_OR_RETURN(row.size.height, Side(record, height_, kHeight));
@@ -254,7 +261,7 @@ class Columns {
     object.class_name = std::move(record.fields[label_]);
     const bool has_box = std::any_of(box_.begin(), box_.end(),
                                      [&](size_t column) { return !record.fields[column].empty(); });
-    if (!has_box && object.class_name.empty()) return row;
+    if (!has_box && object.class_name.empty()) return absl::OkStatus();
     if (object.class_name.empty()) return Wrong("has a box but no label; give it one");
     std::array<double, 4> numbers = {};
     for (size_t i = 0; i < box_.size(); ++i) {
@@ -264,7 +271,7 @@ class Columns {
     SSD_ASSIGN_OR_RETURN(object.difficult, Flag(record, difficult_, kDifficult));
     SSD_ASSIGN_OR_RETURN(object.crowd, Flag(record, crowd_, kCrowd));
     row.objects.push_back(std::move(object));
-    return row;
+    return absl::OkStatus();
   }
 
  private:
@@ -301,9 +308,9 @@ class Columns {
   std::optional<size_t> width_, height_, difficult_, crowd_;
 };
 
-absl::StatusOr<std::vector<TableRow>> ParseRecords(absl::string_view text, const std::string& name,
-                                                   char separator, const TableOptions& options,
-                                                   const TableFault& fault) {
+absl::StatusOr<TableRows> ParseRecords(absl::string_view text, const std::string& name,
+                                       char separator, const TableOptions& options,
+                                       const TableFault& fault) {
   RecordReader reader(text, separator);
   Record record;
   if (!reader.Next(record)) {
@@ -311,16 +318,17 @@ absl::StatusOr<std::vector<TableRow>> ParseRecords(absl::string_view text, const
   }
   if (!record.fault.empty()) return Wrong(absl::StrCat(name, ":", record.line, ": ", record.fault));
   SSD_ASSIGN_OR_RETURN(const Columns columns, Columns::Create(record, name, options));
-  std::vector<TableRow> rows;
+  TableRows table;
   while (reader.Next(record)) {
-    absl::StatusOr<TableRow> row = columns.ToRow(record);
-    if (row.ok()) {
-      rows.push_back(*std::move(row));
+    TableRow row;
+    const absl::Status read = columns.Read(record, row);
+    if (read.ok()) {
+      table.rows.push_back(std::move(row));
     } else {
-      SSD_RETURN_IF_ERROR(fault(record.line, std::string(row.status().message())));
+      SSD_RETURN_IF_ERROR(LeaveOut(std::move(row), read, fault, table));
     }
   }
-  return rows;
+  return table;
 }
 
 // --- JSON lines ---
@@ -338,12 +346,11 @@ class JsonRows {
       : options_(options), fault_(fault), box_keys_(BoxColumns(options)) {}
 
   // Adds the row of a line that is an object, unless `fault` hears of the whole row.
-  absl::Status Read(const rapidjson::Value& line, int64_t number,
-                    std::vector<TableRow>& rows) const {
+  absl::Status Read(const rapidjson::Value& line, int64_t number, TableRows& table) const {
     TableRow row;
     row.line = number;
     const absl::Status head = ReadHead(line, row);
-    if (!head.ok()) return fault_(number, std::string(head.message()));
+    if (!head.ok()) return LeaveOut(std::move(row), head, fault_, table);
     if (const rapidjson::Value* const objects = Find(line, kObjects)) {
       for (rapidjson::SizeType i = 0; i < objects->Size(); ++i) {
         absl::StatusOr<TableObject> object = ReadObject((*objects)[i]);
@@ -356,10 +363,10 @@ class JsonRows {
       }
     } else if (HasObject(line)) {
       absl::StatusOr<TableObject> object = ReadObject(line);
-      if (!object.ok()) return fault_(number, std::string(object.status().message()));
+      if (!object.ok()) return LeaveOut(std::move(row), object.status(), fault_, table);
       row.objects.push_back(*std::move(object));
     }
-    rows.push_back(std::move(row));
+    table.rows.push_back(std::move(row));
     return absl::OkStatus();
   }
 
@@ -445,15 +452,14 @@ class JsonRows {
   const std::vector<std::string> box_keys_;
 };
 
-absl::StatusOr<std::vector<TableRow>> ParseJsonLines(absl::string_view text,
-                                                     const TableOptions& options,
-                                                     const TableFault& fault) {
+absl::StatusOr<TableRows> ParseJsonLines(absl::string_view text, const TableOptions& options,
+                                         const TableFault& fault) {
   // Iterative: a line of brackets must not exhaust the stack. NaN is no JSON, but Python writes it.
   constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNanAndInfFlag |
                               rapidjson::kParseFullPrecisionFlag |
                               rapidjson::kParseValidateEncodingFlag;
   const JsonRows reader(options, fault);
-  std::vector<TableRow> rows;
+  TableRows table;
   int64_t number = 0;
   for (size_t start = 0; start < text.size();) {
     const size_t end = std::min(text.find('\n', start), text.size());
@@ -474,16 +480,15 @@ absl::StatusOr<std::vector<TableRow>> ParseJsonLines(absl::string_view text,
       SSD_RETURN_IF_ERROR(fault(number, "is no JSON object; want one a line"));
       continue;
     }
-    SSD_RETURN_IF_ERROR(reader.Read(document, number, rows));
+    SSD_RETURN_IF_ERROR(reader.Read(document, number, table));
   }
-  return rows;
+  return table;
 }
 
 }  // namespace
 
-absl::StatusOr<std::vector<TableRow>> ParseTable(absl::string_view text, const std::string& name,
-                                                 const TableOptions& options,
-                                                 const TableFault& fault) {
+absl::StatusOr<TableRows> ParseTable(absl::string_view text, const std::string& name,
+                                     const TableOptions& options, const TableFault& fault) {
   constexpr int kBoxNumbers = 4;
   if (options.box_column_size() != 0 && options.box_column_size() != kBoxNumbers) {
     return Wrong(absl::StrCat("table.box_column has ", options.box_column_size(),

@@ -29,6 +29,12 @@ struct TableRow {
   int64_t line = 0;                  // of its beginning, from 1
 };
 
+struct TableRows {
+  std::vector<TableRow> rows;
+  // The images of rows that are left out, of those that name one.
+  std::vector<std::string> left_out;
+};
+
 // Hears of a row or an object that lacks something or has it in the wrong form, and is left out. An
 // error ends the reading with that error.
 using TableFault = std::function<absl::Status(int64_t line, const std::string& message)>;
@@ -46,9 +52,8 @@ using TableFault = std::function<absl::Status(int64_t line, const std::string& m
 // either four keys or a list of four numbers, `box`.
 //
 // \error InvalidArgument for a format that is not known, a column that is missing.
-absl::StatusOr<std::vector<TableRow>> ParseTable(absl::string_view text, const std::string& name,
-                                                 const TableOptions& options,
-                                                 const TableFault& fault);
+absl::StatusOr<TableRows> ParseTable(absl::string_view text, const std::string& name,
+                                     const TableOptions& options, const TableFault& fault);
 
 }  // namespace ssd
 

@@ -50,7 +50,7 @@ absl::Status TruthCollector::Fault(Severity severity, ProblemKind kind, absl::st
 
 bool TruthCollector::SkipBadImage(const absl::Status& error) {
   if (problems_ != nullptr || bad_images_ == nullptr || !IsBadImage(error)) return false;
-  ++*bad_images_;
+  bad_images_->push_back(static_cast<int64_t>(images_.size() + bad_images_->size()));
   LOG(WARNING) << error.message() << "; the image is left out";
   return true;
 }
@@ -82,11 +82,9 @@ absl::StatusOr<int64_t> TruthCollector::AddImage(Annotations image, std::string 
                                                  int64_t line) {
   const absl::Status size = CheckPixels(absl::StrCat("image '", image.file_name, "'"), image.size);
   if (!size.ok()) {
-    if (!SkipBadImage(size)) {
-      SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
-                                annotation_file.empty() ? dataset_ : annotation_file, line,
-                                std::string(size.message())));
-    }
+    SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
+                              annotation_file.empty() ? dataset_ : annotation_file, line,
+                              std::string(size.message())));
     LeaveOut(std::move(image.file_name));
     return kLeftOut;
   }
@@ -247,11 +245,13 @@ void TruthCollector::SetSourceIds() {
 
 void TruthCollector::DropImagesWithoutObjects() {
   size_t kept = 0;
+  std::vector<size_t> dropped;
   for (size_t i = 0; i < images_.size(); ++i) {
     const std::vector<Annotation>& objects = images_[i].objects;
     if (std::all_of(objects.begin(), objects.end(),
                     [](const Annotation& object) { return object.crowd; })) {
       LeaveOut(std::move(images_[i].file_name));
+      dropped.push_back(i);
       continue;
     }
     if (kept != i) {
@@ -262,6 +262,12 @@ void TruthCollector::DropImagesWithoutObjects() {
   }
   images_.resize(kept);
   files_.of_image.resize(kept);
+  if (bad_images_ == nullptr) return;
+  for (size_t i = 0; i < bad_images_->size(); ++i) {
+    int64_t& place = (*bad_images_)[i];
+    const size_t images_before = static_cast<size_t>(place) - i;
+    place -= std::lower_bound(dropped.begin(), dropped.end(), images_before) - dropped.begin();
+  }
 }
 
 absl::StatusOr<std::unique_ptr<Dataset>> TruthCollector::Finish(

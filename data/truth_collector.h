@@ -36,7 +36,7 @@ class TruthCollector {
                      std::string message);
 
   // Whether an image is left out for `error`, met in reading it (DatasetContext::bad_images); if
-  // so, it has been named and counted.
+  // so, it has been named, and counted in the place of the next that is added.
   bool SkipBadImage(const absl::Status& error);
 
   // Declares a class, whether or not an object is of it, with its id in the files (COCO); in the
@@ -48,8 +48,8 @@ class TruthCollector {
   static constexpr int64_t kLeftOut = -1;
 
   // An image, its `objects` empty; `annotation_file` is what Dataset::AnnotationFile answers, and
-  // `line` the image's there, if it has one. Returns its index. An image larger than any that is
-  // decoded (CheckPixels) is a fault.
+  // `line` the image's there, if it has one. Returns its index. A size larger than any that is
+  // decoded (CheckPixels) is a fault, of who states it.
   absl::StatusOr<int64_t> AddImage(Annotations image, std::string annotation_file,
                                    int64_t line = 0);
 
@@ -62,7 +62,8 @@ class TruthCollector {
 
   // The dataset of images below `image_folder`. Without declared classes and labels, classes are
   // the objects' names, sorted. With `drop_images_without_objects`, images that have nothing but
-  // crowds are left out, and the dataset may be empty. \error InvalidArgument without an image.
+  // crowds are left out, and the dataset may be empty; a bad image counts as one with objects.
+  // \error InvalidArgument without an image.
   absl::StatusOr<std::unique_ptr<Dataset>> Finish(std::string image_folder,
                                                   bool drop_images_without_objects = false) &&;
 
@@ -96,7 +97,7 @@ class TruthCollector {
   void DropImagesWithoutObjects();
 
   ProblemLog* problems_;
-  int64_t* bad_images_;
+  std::vector<int64_t>* bad_images_;
   std::string dataset_;
   ClassRenaming renaming_;
   bool labels_given_;

@@ -259,25 +259,28 @@ TEST(TruthCollectorTest, RefusesImagesLargerThanAnyThatIsDecoded) {
 TEST(TruthCollectorTest, SkipsBadImagesWhereTheyAreCounted) {
   const absl::Status damaged = absl::DataLossError("a.jpg: truncated");
   EXPECT_FALSE(Collector({}).SkipBadImage(damaged));
-  int64_t bad_images = 0;
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.bad_images = &bad_images;
   TruthCollector collector = Collector(context);
+  ASSERT_TRUE(collector.AddImage(Image(1, "a.png"), "a.xml").ok());
   EXPECT_TRUE(collector.SkipBadImage(damaged));
+  ASSERT_TRUE(collector.AddImage(Image(2, "b.png"), "b.xml").ok());
   EXPECT_TRUE(collector.SkipBadImage(absl::NotFoundError("b.jpg: no such file")));
   // The machine's fault.
   EXPECT_FALSE(collector.SkipBadImage(absl::PermissionDeniedError("c.jpg: cannot read")));
   EXPECT_FALSE(collector.SkipBadImage(absl::InternalError("d.jpg: too many open files")));
-  EXPECT_EQ(bad_images, 2);
-  const auto too_large = collector.AddImage({1, "e.jpg", {1 << 20, 1 << 20}, {}}, "e.xml");
-  ASSERT_TRUE(too_large.ok()) << too_large.status();
-  EXPECT_EQ(*too_large, TruthCollector::kLeftOut);
-  EXPECT_EQ(bad_images, 3);
+  EXPECT_THAT(bad_images, ElementsAre(1, 3));
+  // The annotation's.
+  const auto too_large = collector.AddImage({3, "e.jpg", {1 << 20, 1 << 20}, {}}, "e.xml");
+  EXPECT_EQ(too_large.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(too_large.status().message()), HasSubstr("e.xml: image 'e.jpg'"));
+  EXPECT_EQ(bad_images.size(), 2u);
   // `check` hears of all of them itself.
   ProblemLog log;
   context.problems = &log;
   EXPECT_FALSE(Collector(context).SkipBadImage(damaged));
-  EXPECT_EQ(bad_images, 3);
+  EXPECT_EQ(bad_images.size(), 2u);
 }
 
 TEST(TruthCollectorTest, ClassesHaveNames) {
@@ -289,8 +292,14 @@ TEST(TruthCollectorTest, ClassesHaveNames) {
 }
 
 TEST(TruthCollectorTest, DropsImagesWithoutObjects) {
-  TruthCollector truths = Collector({});
+  std::vector<int64_t> bad_images;
+  DatasetContext context;
+  context.bad_images = &bad_images;
+  TruthCollector truths = Collector(context);
   for (int i = 0; i < 5; ++i) {
+    if (i == 1 || i == 3) {
+      ASSERT_TRUE(truths.SkipBadImage(absl::DataLossError("truncated")));
+    }
     ASSERT_TRUE(truths.AddImage(Image(i, absl::StrCat(i, ".png")), absl::StrCat(i, ".xml")).ok());
   }
   Annotation crowd = Object({1, 2, 3, 4});
@@ -306,6 +315,7 @@ TEST(TruthCollectorTest, DropsImagesWithoutObjects) {
   EXPECT_EQ((*dataset)->GetAnnotations(1)->file_name, "3.png");
   EXPECT_EQ((*dataset)->AnnotationFile(1), "3.xml");
   EXPECT_EQ((*dataset)->GetAnnotations(0)->objects.size(), 2u);
+  EXPECT_THAT(bad_images, ElementsAre(0, 2));  // before 1.png, before 3.png
 }
 
 }  // namespace

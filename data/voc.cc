@@ -17,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
+#include "data/file_presence.h"
 #include "data/image_file.h"
 #include "data/read_in_parallel.h"
 #include "data/truth_collector.h"
@@ -52,7 +53,7 @@ class VocDataset {
 struct ParsedImage {
   std::string annotation_file;
   VocAnnotation annotation;
-  std::string image;  // below the folder of images
+  std::string image;  // below the folder of images; of one that is missing, a name it might have
   // An error of the whole image, with its kind and the file that it is of.
   absl::Status status;
   ProblemKind kind = ProblemKind::kUnreadableAnnotation;
@@ -106,9 +107,8 @@ absl::StatusOr<std::vector<std::string>> FindAnnotations(const fs::path& folder)
       absl::StrCat(folder.string(), ": no .xml file; correct voc.annotations_dir"));
 }
 
-// The image's name below `folder`.
-absl::StatusOr<std::string> FindImage(const fs::path& folder, const std::string& name,
-                                      const ParsedImage& parsed) {
+// Sets the image, or the error that there is none.
+void FindImage(const fs::path& folder, const std::string& name, ParsedImage& parsed) {
   const std::string& stated = parsed.annotation.file_name;
   std::vector<std::string> candidates;
   const std::string extension = fs::path(stated).extension().string();
@@ -118,13 +118,26 @@ absl::StatusOr<std::string> FindImage(const fs::path& folder, const std::string&
   }
   if (!stated.empty()) candidates.push_back(stated);
   for (const std::string& candidate : candidates) {
-    std::error_code error;
-    if (fs::is_regular_file(folder / candidate, error)) return candidate;
+    const std::string path = (folder / candidate).string();
+    const absl::StatusOr<bool> is_file = IsFile(path);
+    if (!is_file.ok()) {
+      parsed.status = is_file.status();
+      parsed.kind = ProblemKind::kUnreadableImage;
+      parsed.file = path;
+    }
+    if (!is_file.ok() || *is_file) {
+      parsed.image = candidate;
+      return;
+    }
   }
-  return absl::NotFoundError(absl::StrCat((folder / candidates.front()).string(),
-                                          ": no such image, though ", parsed.annotation_file,
-                                          " annotates it; add it or correct voc.images_dir"));
+  parsed.image = candidates.front();
+  parsed.status = absl::NotFoundError(
+      absl::StrCat((folder / parsed.image).string(), ": no such image, though ",
+                   parsed.annotation_file, " annotates it; add it or correct voc.images_dir"));
+  parsed.kind = ProblemKind::kMissingImage;
 }
+
+bool IsKnown(ImageSize size) { return size.width > 0 && size.height > 0; }
 
 ParsedImage ParseImage(const fs::path& annotations, const fs::path& images,
                        const std::string& name) {
@@ -138,15 +151,9 @@ ParsedImage ParseImage(const fs::path& annotations, const fs::path& images,
   }
   parsed.annotation = ParseVocXml(*xml);
   if (!parsed.annotation.is_readable) return parsed;
-  absl::StatusOr<std::string> image = FindImage(images, name, parsed);
-  if (!image.ok()) {
-    parsed.status = image.status();
-    parsed.kind = ProblemKind::kMissingImage;
-    return parsed;
-  }
-  parsed.image = *std::move(image);
+  FindImage(images, name, parsed);
   ImageSize& size = parsed.annotation.size;
-  if (size.width > 0 && size.height > 0) return parsed;
+  if (!parsed.status.ok() || IsKnown(size)) return parsed;
   const std::string path = (images / parsed.image).string();
   const absl::StatusOr<ImageSize> read = ReadImageSize(path);
   if (read.ok()) {
@@ -166,7 +173,12 @@ absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& cont
                                      parsed.annotation_file, fault.line, std::move(fault.message)));
   }
   if (!parsed.annotation.is_readable) return absl::OkStatus();
-  if (!parsed.status.ok()) {
+  // Where the size is stated, an image that is missing is the loader's to skip, and evaluation's to
+  // count as one without detections.
+  const bool is_for_loader = parsed.kind == ProblemKind::kMissingImage &&
+                             context.bad_images != nullptr && context.problems == nullptr &&
+                             IsKnown(parsed.annotation.size);
+  if (!parsed.status.ok() && !is_for_loader) {
     if (!parsed.image.empty()) truths.LeaveOut(std::move(parsed.image));
     const bool is_of_image =
         parsed.kind == ProblemKind::kMissingImage || parsed.kind == ProblemKind::kUnreadableImage;
@@ -216,6 +228,14 @@ absl::StatusOr<std::unique_ptr<Dataset>> VocDataset::Create(const VocOptions& op
   std::vector<ParsedImage> parsed(names.size());
   ReadInParallel(names.size(),
                  [&](size_t i) { parsed[i] = ParseImage(annotations, images, names[i]); });
+  // Where bad images are left out, a wrong folder is still told at once.
+  const auto is_missing = [](const ParsedImage& image) {
+    return image.kind == ProblemKind::kMissingImage;
+  };
+  if (context.problems == nullptr && context.bad_images != nullptr &&
+      std::all_of(parsed.begin(), parsed.end(), is_missing)) {
+    return parsed.front().status;
+  }
   for (size_t i = 0; i < parsed.size(); ++i) {
     SSD_RETURN_IF_ERROR(
         AddImage(std::move(parsed[i]), static_cast<int64_t>(i) + 1, context, truths));

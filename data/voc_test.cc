@@ -408,19 +408,50 @@ TEST_F(VocTest, LeavesOutBadImagesWhereTheyAreCounted) {
   Write("JPEGImages/empty.png", "");
   Write("Annotations/empty.xml", Xml("", {{"cat", 1, 1, 5, 5}}));
   Write("Annotations/lonely.xml", Xml(Size(40, 30), {{"cat", 1, 1, 5, 5}}));
+  Write("Annotations/nowhere.xml", Xml("", {{"cat", 1, 1, 5, 5}}));
   DatasetConfig config;
   config.mutable_voc()->set_root(root_);
-  int64_t bad_images = 0;
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.bad_images = &bad_images;
   const auto dataset = CreateDataset(config, context);
   ASSERT_TRUE(dataset.ok()) << dataset.status();
-  EXPECT_EQ(bad_images, 2);
-  ASSERT_EQ((*dataset)->size(), 1);
+  EXPECT_THAT(bad_images, ElementsAre(0, 3));
+  ASSERT_EQ((*dataset)->size(), 2);
   EXPECT_EQ((*dataset)->GetAnnotations(0)->file_name, "good.png");
+  // The size is stated, so the loader counts it.
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->file_name, "lonely.jpg");
+  EXPECT_EQ((*dataset)->GetAnnotations(1)->objects.size(), 1u);
+  EXPECT_EQ((*dataset)->Get(1)->image.Render().status().code(), absl::StatusCode::kNotFound);
   ErrorOf(absl::StatusCode::kDataLoss);
 
+  // A wrong folder is still told at once.
+  Write("ImageSets/Main/gone.txt", "lonely\nnowhere\n");
+  config.mutable_voc()->set_image_set("gone");
+  const absl::Status gone = CreateDataset(config, context).status();
+  EXPECT_EQ(gone.code(), absl::StatusCode::kNotFound) << gone;
+  EXPECT_THAT(std::string(gone.message()), HasSubstr("lonely.jpg: no such image"));
+  config.mutable_voc()->clear_image_set();
+
+  // An image that cannot be looked for is not one that is missing.
+  std::filesystem::create_symlink("ring.png", root_ + "/JPEGImages/ring.png");
+  Write("Annotations/ring.xml", Xml(Size(40, 30), {}));
+  bad_images.clear();
+  const absl::Status ring = CreateDataset(config, context).status();
+  EXPECT_EQ(ring.code(), absl::StatusCode::kInternal) << ring;
+  EXPECT_THAT(std::string(ring.message()), HasSubstr("ring.png: cannot look for"));
+  ProblemLog log;
+  DatasetContext logging;
+  logging.problems = &log;
+  ASSERT_TRUE(CreateDataset(config, logging).ok());
+  const std::vector<DataProblem> problems = log.Take();
+  ASSERT_EQ(problems.size(), 4u);
+  EXPECT_EQ(problems[3].kind, ProblemKind::kUnreadableImage);
+  EXPECT_EQ(problems[3].file, root_ + "/JPEGImages/ring.png");
+  std::filesystem::remove(root_ + "/Annotations/ring.xml");
+
   // A damaged annotation is no bad image.
+  bad_images.clear();
   Write("Annotations/broken.xml", "<annotation>\n<size>");
   EXPECT_THAT(std::string(CreateDataset(config, context).status().message()),
               HasSubstr("broken.xml:2"));

@@ -17,8 +17,8 @@
 #include "data/dataset.h"
 #include "data/lazy_image.h"
 #include "data/transforms/transform.h"
-#include "experiments/experiment.pb.h"
 #include "experiments/run_data.h"
+#include "experiments/saved_view.pb.h"
 #include "ssd/core/random.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/types.h"
@@ -55,17 +55,17 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 // How the model's evaluation shows an image to the network.
 absl::StatusOr<std::vector<std::unique_ptr<Transform>>> ViewOf(const SavedModel& model) {
   // A program that detects need not link what only training needs, and an old file may have fields
-  // that are gone: names that are not known here are passed over.
+  // and values that are gone: all but the transforms is passed over.
   google::protobuf::TextFormat::Parser parser;
   FirstError error;
   parser.AllowUnknownField(true);
   parser.AllowUnknownExtension(true);
   parser.RecordErrorsTo(&error);
-  Experiment experiment;
-  if (!parser.ParseFromString(model.experiment, &experiment)) {
+  SavedView saved;
+  if (!parser.ParseFromString(model.experiment, &saved)) {
     return absl::DataLossError(absl::StrCat("its experiment cannot be read: ", error.text));
   }
-  auto& configs = *experiment.mutable_data()->mutable_validation()->mutable_transform();
+  auto& configs = *saved.mutable_data()->mutable_validation()->mutable_transform();
   for (int i = 0; i < configs.size(); ++i) {
     if (configs[i].ByteSizeLong() > 0) continue;
     return absl::NotFoundError(

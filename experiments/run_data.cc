@@ -40,14 +40,14 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const Experiment& experimen
                                                      const DatasetConfig& config,
                                                      const std::vector<std::string>& labels,
                                                      const std::string& field, int64_t* left_out) {
-  int64_t bad_images = 0;
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.labels = labels;
   if (experiment.data().loader().on_bad_image() == LoaderConfig::SKIP) {
     context.bad_images = &bad_images;
   }
   SSD_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, Open(config, context, field));
-  if (left_out != nullptr) *left_out = bad_images;
+  if (left_out != nullptr) *left_out = static_cast<int64_t>(bad_images.size());
   return dataset;
 }
 

@@ -3,6 +3,7 @@
 #include <glob.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "data/image_file.h"
 #include "data/image_header.h"
@@ -85,26 +87,36 @@ absl::Status CheckNotStopped(const DetectionOptions& options) {
   return is_stopped ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
-// A folder that is about to be made. If it is empty in the end, it goes again, with those above
-// that were made for it.
+// A folder for results. If it is empty in the end, it goes again, with those above that were made
+// for it.
 class NewFolder {
  public:
-  explicit NewFolder(const std::string& path) {
-    std::error_code error;
-    for (fs::path missing = path; !missing.empty() && !fs::exists(missing, error);
-         missing = missing.parent_path()) {
-      missing_.push_back(missing);
-    }
-  }
+  NewFolder() = default;
   ~NewFolder() {
-    std::error_code error;  // of folders that have something in them
-    for (const fs::path& folder : missing_) fs::remove(folder, error);
+    // Leaves folders with something in them, and what is no folder.
+    for (const fs::path& folder : made_) rmdir(folder.c_str());
   }
   NewFolder(const NewFolder&) = delete;
   NewFolder& operator=(const NewFolder&) = delete;
 
+  // \error AlreadyExists; or why it cannot be made.
+  absl::Status Make(const std::string& path) {
+    std::vector<fs::path> missing;
+    std::error_code error;
+    for (fs::path folder = path; !folder.empty() && !fs::exists(folder, error);
+         folder = folder.parent_path()) {
+      missing.push_back(folder);
+    }
+    if (!fs::create_directories(path, error)) {
+      if (error) return FileError(error.value(), "cannot make the folder", path);
+      return OutputExists(path);
+    }
+    made_ = std::move(missing);
+    return absl::OkStatus();
+  }
+
  private:
-  std::vector<fs::path> missing_;  // the folder first, then those above
+  std::vector<fs::path> made_;  // the folder first, then those above
 };
 
 // Batches until the user stops the work.
@@ -126,6 +138,11 @@ class StoppableBatches : public BatchSource {
   BatchSource& batches_;
   const DetectionOptions& options_;
 };
+
+// Whether the other images may fare better: the file is no sound image, or may not be read.
+bool IsPassedOver(const absl::Status& error) {
+  return IsBadImage(error) || absl::IsPermissionDenied(error);
+}
 
 absl::StatusOr<cv::Mat> ReadPicture(const std::string& file) {
   SSD_ASSIGN_OR_RETURN(const std::shared_ptr<const ImageSource> source, OpenImageFile(file));
@@ -192,12 +209,8 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
   SSD_RETURN_IF_ERROR(SetThreads(options.threads).status());
   SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
   SSD_ASSIGN_OR_RETURN(const Detector detector, Detector::Load(options.weights, device));
-  const NewFolder folder(options.output);
-  std::error_code error;
-  if (!options.output.empty() && !fs::create_directories(options.output, error)) {
-    if (error) return FileError(error.value(), "cannot make the folder", options.output);
-    return OutputExists(options.output);
-  }
+  NewFolder folder;
+  if (!options.output.empty()) SSD_RETURN_IF_ERROR(folder.Make(options.output));
   DetectionSummary summary;
   summary.output = options.output;
   std::set<std::string> names;
@@ -205,7 +218,7 @@ absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& fi
     SSD_RETURN_IF_ERROR(CheckNotStopped(options));
     const absl::StatusOr<cv::Mat> picture = ReadPicture(file);
     if (!picture.ok()) {
-      if (files.size() == 1 || !IsBadImage(picture.status())) return picture.status();
+      if (files.size() == 1 || !IsPassedOver(picture.status())) return picture.status();
       LOG(WARNING) << picture.status().message();
       ++summary.unreadable_images;
       continue;
@@ -252,9 +265,8 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
   SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                        TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
   // Before the work, which may take hours: a folder that cannot be written to is refused first.
-  const NewFolder folder(options.output);
-  fs::create_directories(options.output, error);
-  if (error) return FileError(error.value(), "cannot make the folder", options.output);
+  NewFolder folder;
+  SSD_RETURN_IF_ERROR(folder.Make(options.output));
   const std::string results = absl::StrCat(options.output, "/detections.json");
   SSD_RETURN_IF_ERROR(AtomicFile(results).status());
   const auto start = std::chrono::steady_clock::now();

@@ -44,8 +44,8 @@ absl::StatusOr<std::vector<std::string>> ImageFiles(const std::vector<std::strin
 // Detects in each image and writes a JSON line for each to `lines`:
 //   {"image":"a.jpg","width":640,"height":480,"detections":[{"class":"dog","label":12,
 //    "score":0.98,"bbox":[x,y,width,height]}]}
-// Of several files, one that is no sound image (IsBadImage, data/image_header.h) is named in the
-// log and passed over.
+// Of several files, one that is no sound image (IsBadImage, data/image_header.h) or may not be read
+// is named in the log and passed over.
 // \error naming the file, where it is the only one or cannot be read for another reason; Cancelled
 // after `stop`. What was found before stays; an `output` without a picture goes.
 absl::StatusOr<DetectionSummary> RunDetection(const std::vector<std::string>& files,

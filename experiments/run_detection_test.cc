@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -137,6 +138,12 @@ TEST(RunDatasetDetection, WritesResultsWithTheDatasetsIds) {
   EXPECT_THAT(std::string(RunDatasetDetection(experiment, options).status().message()),
               HasSubstr("cannot make the folder"));
   EXPECT_TRUE(std::filesystem::is_regular_file(folder + "/a.png"));
+  // What is in its place stays.
+  options.output = folder + "/link";
+  std::filesystem::remove(options.output);
+  std::filesystem::create_symlink("nowhere", options.output);
+  EXPECT_FALSE(RunDatasetDetection(experiment, options).ok());
+  EXPECT_TRUE(std::filesystem::is_symlink(options.output));
 }
 
 TEST(RunDatasetDetection, LeavesNoFolderWhenItIsStopped) {
@@ -180,6 +187,20 @@ TEST(RunDetection, PassesOverImagesThatCannotBeRead) {
   EXPECT_THAT(std::string(RunDetection({folder + "/aa.png"}, options, lines).status().message()),
               HasSubstr("aa.png"));
   EXPECT_FALSE(std::filesystem::exists(options.output));
+}
+
+TEST(RunDetection, PassesOverImagesThatMayNotBeRead) {
+  const std::string folder = testing::TempDir() + "/locked_pictures";
+  const Experiment experiment = SmallExperiment(WriteTestSet(folder));
+  const DetectionOptions options = WithModel(folder + "/model.pt", experiment, "");
+  std::filesystem::permissions(folder + "/a.png", std::filesystem::perms::none);
+  if (access((folder + "/a.png").c_str(), R_OK) == 0) GTEST_SKIP() << "this user may read all";
+  std::ostringstream lines;
+  const auto summary = RunDetection({folder + "/a.png", folder + "/b.png"}, options, lines);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->images, 1);
+  EXPECT_EQ(summary->unreadable_images, 1);
+  EXPECT_TRUE(absl::IsPermissionDenied(RunDetection({folder + "/a.png"}, options, lines).status()));
 }
 
 constexpr size_t kBest = 20;
@@ -248,7 +269,8 @@ TEST(DetectorTest, NeedsOfAnExperimentOnlyItsTransforms) {
     return Detector::Load(WithModel(path, experiment, text).weights).status();
   };
   const absl::Status known = load(
-      "optimizer { gone: 3 } data { validation { [mylab.SetOptions.ext] { folder: 'x' } "
+      "optimizer { gone: 3 } trainer { precision: GONE } "
+      "data { loader { on_bad_image: GONE } validation { [mylab.SetOptions.ext] { folder: 'x' } "
       "transform { resize_and_pad {} } } }");
   EXPECT_TRUE(known.ok()) << known;
   const absl::Status transform =

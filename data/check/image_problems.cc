@@ -122,7 +122,7 @@ class ImageInspector {
   static std::shared_ptr<const ImageSource> OpenFile(const Annotations& truth,
                                                      const std::string& annotation_file,
                                                      Look& look) {
-    absl::StatusOr<std::string> bytes = ReadFile(look.name);
+    absl::StatusOr<std::string> bytes = ImageFileOfSize(look.name, truth.size)->ReadEncoded();
     if (!bytes.ok()) {
       const bool is_missing = absl::IsNotFound(bytes.status());
       Add(look, is_missing ? ProblemKind::kMissingImage : ProblemKind::kUnreadableImage,

@@ -46,11 +46,13 @@ absl::StatusOr<std::string> ReadFilePrefix(const std::string& path, size_t size)
   if (file < 0) return FileError(errno, "cannot read", path);
   const auto close_file = absl::MakeCleanup([file] { close(file); });
   constexpr size_t kUnknownSize = 4096;  // pipes, and what the system makes up
+  // A size that is told need not be there to be read; more memory comes with what is read.
+  constexpr size_t kMostAtFirst = size_t{1} << 22;
   struct stat about;
   const bool is_known = fstat(file, &about) == 0 && about.st_size > 0;
   // A byte more, so that the end is seen without more memory.
   const size_t expected = is_known ? static_cast<size_t>(about.st_size) + 1 : kUnknownSize;
-  std::string content(std::min(size, expected), '\0');
+  std::string content(std::min({size, expected, kMostAtFirst}), '\0');
   size_t done = 0;
   while (done < size) {
     if (done == content.size()) content.resize(std::min(size, 2 * done));

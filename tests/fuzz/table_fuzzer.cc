@@ -22,11 +22,13 @@ void Read(absl::string_view text, const ssd::TableOptions& options) {
     if (line < 1 || message.empty()) __builtin_trap();
     return absl::OkStatus();
   };
-  const absl::StatusOr<std::vector<ssd::TableRow>> rows =
-      ssd::ParseTable(text, "fuzz", options, fault);
-  if (!rows.ok()) return;
+  const absl::StatusOr<ssd::TableRows> table = ssd::ParseTable(text, "fuzz", options, fault);
+  if (!table.ok()) return;
+  for (const std::string& image : table->left_out) {
+    if (image.empty()) __builtin_trap();
+  }
   int64_t last_line = 0;
-  for (const ssd::TableRow& row : *rows) {
+  for (const ssd::TableRow& row : table->rows) {
     if (row.line <= last_line || row.image.empty()) __builtin_trap();
     if (row.size.width < 0 || row.size.height < 0) __builtin_trap();
     for (const ssd::TableObject& object : row.objects) {
