@@ -39,18 +39,21 @@ TruthCollector::TruthCollector(const DatasetContext& context, std::string datase
 
 absl::Status TruthCollector::Fault(Severity severity, ProblemKind kind, absl::string_view file,
                                    int64_t line, std::string message) {
+  const std::string text =
+      absl::StrCat(file, line > 0 ? absl::StrCat(":", line) : "", ": ", message);
   if (problems_ != nullptr) {
+    if (severity == Severity::kError && first_error_.empty()) first_error_ = text;
     problems_->Add({severity, kind, std::string(file), line, std::move(message)});
     return absl::OkStatus();
   }
   if (severity == Severity::kNote) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(file, line > 0 ? absl::StrCat(":", line) : "", ": ", message));
+  return absl::InvalidArgumentError(text);
 }
 
 bool TruthCollector::SkipBadImage(const absl::Status& error) {
   if (problems_ != nullptr || bad_images_ == nullptr || !IsBadImage(error)) return false;
   bad_images_->push_back(static_cast<int64_t>(images_.size() + bad_images_->size()));
+  if (first_error_.empty()) first_error_ = std::string(error.message());
   LOG(WARNING) << error.message() << "; the image is left out";
   return true;
 }
@@ -279,8 +282,9 @@ absl::StatusOr<std::unique_ptr<Dataset>> TruthCollector::Finish(
               absl::StrCat(unknown.message, " (", unknown.objects, " such objects are left out)")));
   }
   if (images_.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(dataset_, ": no image that could be read; correct its annotations"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        dataset_, ": no image that could be read; ",
+        first_error_.empty() ? "add some" : absl::StrCat("the first problem: ", first_error_)));
   }
   if (problems_ == nullptr && dropped_ > 0) {
     LOG(WARNING) << absl::StrCat(

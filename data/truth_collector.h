@@ -113,6 +113,7 @@ class TruthCollector {
   int64_t boxes_ = 0;    // given
   int64_t dropped_ = 0;  // for their boxes
   std::string first_dropped_;
+  std::string first_error_;  // of those that Fault() or SkipBadImage() did not return
 };
 
 }  // namespace ssd

@@ -22,6 +22,7 @@
 namespace ssd {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -380,7 +381,8 @@ TEST_F(YoloTest, LeavesOutBadImagesWhereTheyAreCounted) {
   // Without any there is no dataset.
   std::filesystem::remove(root_ + "/images/train/a.png");
   EXPECT_THAT(Error("images: '@/train.txt' names: '@/data.yaml'", context),
-              HasSubstr("no image that could be read"));
+              AllOf(HasSubstr("no image that could be read; the first problem: "),
+                    HasSubstr("images/train/gone.png: ")));
 }
 
 TEST_F(YoloTest, RecordsProblemsAndGoesOn) {
