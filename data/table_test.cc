@@ -149,6 +149,14 @@ TEST(TableTextTest, ReadsJsonLines) {
                    "image_column: 'file' label_column: 'class' corners: CX_CY_W_H "
                    "box_column: ['x', 'y', 'width', 'height']"),
               ElementsAre("1 a 0x0: cat 3 5 7 7"));
+  // However many digits: RapidJSON's precise numbers make 3e-45 of 25 noughts.
+  const std::string zero = "0." + std::string(25, '0');
+  EXPECT_EQ(
+      Parse("{\"image\": \"a\", \"label\": \"cat\", \"box\": [" + zero + ", 2, 3, 4]}", "t.jsonl")
+          .rows.at(0)
+          .objects.at(0)
+          .box.x0,
+      0);
 }
 
 TEST(TableTextTest, NamesTheLineOfEachFault) {

@@ -456,7 +456,6 @@ absl::StatusOr<TableRows> ParseJsonLines(absl::string_view text, const TableOpti
                                          const TableFault& fault) {
   // Iterative: a line of brackets must not exhaust the stack. NaN is no JSON, but Python writes it.
   constexpr unsigned kFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNanAndInfFlag |
-                              rapidjson::kParseFullPrecisionFlag |
                               rapidjson::kParseValidateEncodingFlag;
   const JsonRows reader(options, fault);
   TableRows table;
