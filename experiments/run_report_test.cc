@@ -38,7 +38,7 @@ std::unique_ptr<Schedule> MakeSchedule(const std::string& text, int64_t total_st
 
 TEST(PlannedLearningRate, CoversTheRunFromItsFirstStepToItsLast) {
   for (const int64_t total : {1, 2, 7, 200, 201, 120000}) {
-    const auto schedule = MakeSchedule("linear {}", total);
+    const auto schedule = MakeSchedule("polynomial {}", total);
     const ChartSeries planned = PlannedLearningRate(0.5, *schedule, total);
     ASSERT_EQ(planned.x.size(), static_cast<size_t>(std::min<int64_t>(total, 200)));
     ASSERT_EQ(planned.y.size(), planned.x.size());

@@ -19,6 +19,9 @@ constexpr Rgb kTruthColor = {0xee, 0x33, 0x77};
 constexpr Rgb kBoxColor = {0x33, 0xbb, 0xee};
 constexpr Rgb kOtherColor = {0xee, 0x77, 0x33};
 
+// More hide what they lie on; the text lists them.
+constexpr size_t kMostDetections = 6;
+
 // `truth` may be null.
 SheetTile Tile(const cv::Mat& rgb, int side, const PixelBox* truth, std::vector<OutlinedBox> others,
                std::vector<std::string> caption) {
@@ -51,7 +54,9 @@ SheetTile TrainingTile(const TruthLife& life, int side) {
 
 SheetTile EvaluationTile(const TruthLife& life, const TruthDetection& detection, int side) {
   std::vector<OutlinedBox> boxes;
-  for (const NearDetection& near : detection.near) {
+  const size_t all = detection.near.size(), drawn = std::min(all, kMostDetections);
+  for (size_t i = 0; i < drawn; ++i) {
+    const NearDetection& near = detection.near[i];
     const PixelDetection& found = detection.detections[near.detection];
     const bool finds = near.iou >= life.min_iou && found.label == life.annotated().label;
     boxes.push_back(
@@ -60,8 +65,10 @@ SheetTile EvaluationTile(const TruthLife& life, const TruthDetection& detection,
          absl::StrFormat("%s %.2f", LetterableName(life.labels, found.label), found.score)});
   }
   std::reverse(boxes.begin(), boxes.end());  // the best on top
-  return Tile(detection.view.rgb, side, &detection.view.truth().box, boxes,
-              {"in evaluation", absl::StrCat("detections on it: ", detection.near.size())});
+  return Tile(
+      detection.view.rgb, side, &detection.view.truth().box, boxes,
+      {"in evaluation", absl::StrCat("detections on it: ", all,
+                                     all > drawn ? absl::StrCat(", the best ", drawn) : "")});
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace ssd {
 
 // Ok if `in_range` and the value is finite.
 // \error InvalidArgument "FIELD: VALUE must be RULE": the field with its family
-// ("loss.focal.alpha") and its range ("in (0, 1)").
+// ("loss.focal.alpha") and its range ("in (0, 1)"); then " and finite" where only that is wrong.
 absl::Status CheckOption(bool in_range, absl::string_view field, double value,
                          absl::string_view rule);
 

@@ -508,8 +508,8 @@ TEST(Schedules, EqualPyTorch) {
 TEST(Schedules, WarmUpByAConstantFactor) {
   ExpectMultipliers("constant {} warmup { steps: 3 initial_multiplier: 0.001 shape: EXPONENTIAL }",
                     10, 1, {0.001, 0.01, 0.1, 1, 1});
-  ExpectMultipliers("linear {} warmup { steps: 2 initial_multiplier: 0.25 shape: EXPONENTIAL }", 4,
-                    2, {0.5, 1, 2, 1, 0});
+  ExpectMultipliers("polynomial {} warmup { steps: 2 initial_multiplier: 0.25 shape: EXPONENTIAL }",
+                    4, 2, {0.5, 1, 2, 1, 0});
 }
 
 TEST(Schedules, EqualTensorFlow) {
@@ -550,8 +550,8 @@ TEST(Schedules, CountEpochs) {
 }
 
 TEST(Schedules, LinearAndFinalMultipliers) {
-  ExpectMultipliers("linear { final_multiplier: 0.2 }", 4, 1, {1, 0.8, 0.6, 0.4, 0.2, 0.2});
-  ExpectMultipliers("linear {} warmup { steps: 2 initial_multiplier: 0 }", 4, 1,
+  ExpectMultipliers("polynomial { final_multiplier: 0.2 }", 4, 1, {1, 0.8, 0.6, 0.4, 0.2, 0.2});
+  ExpectMultipliers("polynomial {} warmup { steps: 2 initial_multiplier: 0 }", 4, 1,
                     {0, 0.5, 1, 0.5, 0});
   ExpectMultipliers("cosine { final_multiplier: 0.5 }", 2, 1, {1, 0.75, 0.5, 0.5});
   // A run that ends within its warm-up.
@@ -592,7 +592,7 @@ TEST(Schedules, RefuseBadOptions) {
         "multi_step { milestone_step: [3, 2] }", "multi_step { milestone_epoch: nan }",
         "multi_step { milestone_step: 0 }", "multi_step { milestone_step: 1 gamma: 0 }",
         "cosine { final_multiplier: 2 }", "cosine { hold_steps: -1 }",
-        "linear { final_multiplier: nan }", "constant {} warmup {}",
+        "polynomial { final_multiplier: nan }", "constant {} warmup {}",
         "constant {} warmup { steps: -1 }", "constant {} warmup { epochs: inf }",
         "constant {} warmup { steps: 3 initial_multiplier: -1 }",
         "constant {} warmup { steps: 3 initial_multiplier: 0 shape: EXPONENTIAL }"}) {

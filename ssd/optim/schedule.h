@@ -14,7 +14,7 @@ struct ScheduleContext {
   int64_t total_steps = 0;     // of the whole run; > 0
   double steps_per_epoch = 0;  // > 0
   // Length of the warm-up that is multiplied in; CreateSchedule sets it from the config. Curves
-  // over the whole run (cosine, linear) start after it and are 1 before.
+  // over the whole run (cosine, polynomial) start after it and are 1 before.
   int64_t warmup_steps = 0;
 };
 
