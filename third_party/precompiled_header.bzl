@@ -4,7 +4,8 @@
 @libtorch or @opencv//:core, itself or through others, profits by `copts = ATEN_FIRST`, and compiles just as well without.
 A precompiled header costs what it holds: take TORCH_FIRST for files that declare modules, ATEN_FIRST for those that only
 compute with tensors, OPENCV_FIRST for those that know images alone.
-g++ itself checks that the options agree and, where they do not, reads the headers.
+g++ itself checks that the options agree and, where they do not, reads the headers. Not so the optimisation level, on whose
+difference g++ 12 may crash: not for targets with an -O of their own.
 """
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
