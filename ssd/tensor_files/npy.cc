@@ -2,11 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/tensor_files/element_count.h"
 #include "ssd/tensor_files/little_endian.h"
 #include "ssd/tensor_files/mapped_file.h"
 
@@ -111,20 +111,6 @@ class HeaderReader {
   absl::string_view rest_;
 };
 
-// Bytes of an array's elements; -1 when they are more than any memory has.
-int64_t ByteSize(const std::vector<int64_t>& shape, int64_t element_size) {
-  int64_t size = element_size;
-  bool empty = false;
-  for (const int64_t extent : shape) {
-    empty |= extent == 0;
-    // Of a shape with a zero too, no product may be beyond all numbers.
-    const int64_t factor = std::max<int64_t>(extent, 1);
-    if (size > std::numeric_limits<int64_t>::max() / factor) return -1;
-    size *= factor;
-  }
-  return empty ? 0 : size;
-}
-
 }  // namespace
 
 absl::StatusOr<Tensor> ParseNpy(absl::string_view bytes, const std::string& path) {
@@ -159,9 +145,9 @@ absl::StatusOr<Tensor> ParseNpy(absl::string_view bytes, const std::string& path
   }
   const absl::string_view data = bytes.substr(length);
   const bool is_double = header.type == kFloat64;
-  const int64_t size =
-      ByteSize(header.shape, static_cast<int64_t>(is_double ? sizeof(double) : sizeof(float)));
-  if (size < 0 || static_cast<uint64_t>(size) != data.size()) return cut_off;
+  const size_t element_size = is_double ? sizeof(double) : sizeof(float);
+  const std::optional<int64_t> elements = ElementCount(header.shape);
+  if (!elements || static_cast<size_t>(*elements) * element_size != data.size()) return cut_off;
   Tensor array = at::empty(header.shape, is_double ? at::kDouble : at::kFloat);
   if (!data.empty()) std::memcpy(array.mutable_data_ptr(), data.data(), data.size());
   return array;

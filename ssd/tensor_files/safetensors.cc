@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/tensor_files/element_count.h"
 #include "ssd/tensor_files/element_type.h"
 #include "ssd/tensor_files/little_endian.h"
 #include "ssd/tensor_files/mapped_file.h"
@@ -148,20 +149,13 @@ class Parser {
     }
     entry.begin = static_cast<uint64_t>(places[0]);
     entry.end = static_cast<uint64_t>(places[1]);
-    // Of a shape with a zero too, no product may be beyond all numbers.
-    uint64_t size = static_cast<uint64_t>(entry.type->size);
-    bool empty = false;
-    for (const int64_t extent : entry.shape) {
-      empty |= extent == 0;
-      const uint64_t factor = static_cast<uint64_t>(std::max<int64_t>(extent, 1));
-      if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / factor) {
-        return corrupt("is larger than any memory");
-      }
-      size *= factor;
-    }
-    if (entry.end - entry.begin != (empty ? 0 : size)) {
-      return corrupt(absl::StrCat("has ", entry.end - entry.begin, " bytes, its shape needs ",
-                                  empty ? 0 : size));
+    const std::optional<int64_t> elements = ElementCount(entry.shape);
+    if (!elements) return corrupt("is larger than any memory");
+    const uint64_t size =
+        static_cast<uint64_t>(*elements) * static_cast<uint64_t>(entry.type->size);
+    if (entry.end - entry.begin != size) {
+      return corrupt(
+          absl::StrCat("has ", entry.end - entry.begin, " bytes, its shape needs ", size));
     }
     if (entry.end > data_.size()) {
       return corrupt(absl::StrCat("ends at byte ", entry.end, " of ", data_.size()));

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/tensor_files/element_count.h"
 #include "ssd/weights/caffe.pb.h"
 
 namespace ssd {
@@ -74,18 +75,6 @@ std::vector<int64_t> ShapeOf(const CaffeBlob& blob) {
   return {blob.num(), blob.channels(), blob.height(), blob.width()};
 }
 
-// Elements of the shape; -1 when it is none, or larger than any memory.
-int64_t CountOf(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t extent : shape) {
-    if (extent < 0 || (extent > 0 && count > std::numeric_limits<int64_t>::max() / extent)) {
-      return -1;
-    }
-    count *= extent;
-  }
-  return count;
-}
-
 class Converter {
  public:
   explicit Converter(const std::string& path) : path_(path) {}
@@ -114,7 +103,7 @@ class Converter {
     const int64_t floats = blob.data_size();
     const int64_t doubles = blob.double_data_size();
     if (shape.size() > kMaxDimensions || (floats > 0 && doubles > 0) ||
-        CountOf(shape) != std::max(floats, doubles)) {
+        ElementCount(shape) != std::max(floats, doubles)) {
       return absl::DataLossError(absl::StrCat(path_, ": blob '", name, "' of shape [",
                                               absl::StrJoin(shape, ", "), "] has ", floats,
                                               " floats and ", doubles, " doubles"));

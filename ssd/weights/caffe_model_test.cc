@@ -158,6 +158,8 @@ TEST(HostileCaffeModelTest, BlobsWithoutTheirDataAreErrors) {
   expect(Bytes(kLayerBlobs, data + Shape({~uint64_t{0}, 4})), "of shape [-1, 4]");
   const uint64_t huge = uint64_t{1} << 62;
   expect(Bytes(kLayerBlobs, data + Shape({huge, huge})), "has 4 floats");
+  // No elements, but strides beyond all numbers.
+  expect(Bytes(kLayerBlobs, Shape({huge, huge, 0})), "has 0 floats");
   expect(Bytes(kLayerBlobs, data + Shape({huge})), "has 4 floats");
   expect(Bytes(kLayerBlobs, Shape(std::vector<uint64_t>(17, 1)) + Packed(kData, Floats(1))),
          "has 1 floats");
