@@ -2,26 +2,27 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
 #include <caffe2/serialize/inline_container.h>
 #include <zlib.h>
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/model/tensor_archive.pb.h"
+#include "ssd/tensor_files/element_count.h"
+#include "ssd/tensor_files/little_endian.h"
+#include "ssd/tensor_files/mapped_file.h"
+#include "ssd/tensor_files/zip_archive.h"
 
 namespace ssd {
 namespace {
@@ -60,43 +61,23 @@ at::ScalarType ToScalarType(DataType data_type) {
   return at::ScalarType::Undefined;
 }
 
-// Calls `read`, and turns what LibTorch throws on a bad container into a status.
-template <typename Function>
-absl::Status CatchCorruption(const std::string& path, const Function& read) {
-  try {
-    read();
-    return absl::OkStatus();
-  } catch (const c10::Error& error) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": the file is cut off or corrupt: ", error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": the file is cut off or corrupt: ", error.what()));
-  }
-}
-
 uint32_t Crc32(const void* data, size_t size) {
   return static_cast<uint32_t>(crc32_z(0, static_cast<const Bytef*>(data), size));
 }
 
-// Bytes of the elements, or -1 when the shape is no shape, or larger than any memory.
-int64_t ByteSize(const TensorArchiveIndex::Entry& entry) {
-  int64_t bytes = static_cast<int64_t>(c10::elementSize(ToScalarType(entry.data_type())));
-  for (const int64_t size : entry.shape()) {
-    if (size < 0) return -1;
-    if (size > 0 && bytes > std::numeric_limits<int64_t>::max() / size) return -1;
-    bytes *= size;
-  }
-  return bytes;
+std::vector<int64_t> ShapeOf(const TensorArchiveIndex::Entry& entry) {
+  return {entry.shape().begin(), entry.shape().end()};
 }
 
 // False when it is corrupt.
-bool ParseIndex(const unsigned char* data, size_t size, TensorArchiveIndex& index) {
-  if (size < 4 || size > static_cast<size_t>(std::numeric_limits<int>::max())) return false;
-  size -= 4;
-  uint32_t checksum = 0;
-  for (int i = 3; i >= 0; --i) checksum = checksum << 8 | data[size + i];
-  return checksum == Crc32(data, size) && index.ParseFromArray(data, static_cast<int>(size));
+bool ParseIndex(absl::string_view bytes, TensorArchiveIndex& index) {
+  if (bytes.size() < 4 || bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    return false;
+  }
+  const uint64_t checksum = FromLittleEndian(bytes.substr(bytes.size() - 4));
+  bytes.remove_suffix(4);
+  return checksum == Crc32(bytes.data(), bytes.size()) &&
+         index.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
 }  // namespace
@@ -147,9 +128,7 @@ absl::Status TensorArchiveWriter::Write(const std::string& path) const {
     }
     std::string serialized = index.SerializeAsString();
     const uint32_t checksum = Crc32(serialized.data(), serialized.size());
-    for (int shift = 0; shift < 32; shift += 8) {
-      serialized.push_back(static_cast<char>(checksum >> shift & 0xff));
-    }
+    AppendLittleEndian(checksum, 4, serialized);
     zip.writeRecord(kIndexRecord, serialized.data(), serialized.size());
     zip.writeEndOfFile();
   }
@@ -157,9 +136,28 @@ absl::Status TensorArchiveWriter::Write(const std::string& path) const {
 }
 
 struct TensorArchiveReader::Content {
-  explicit Content(const std::string& path) : zip(path) {}
+  // The bytes of a record. \error naming the file: DataLoss.
+  absl::StatusOr<absl::string_view> Read(const std::string& record) const {
+    const absl::StatusOr<absl::string_view> bytes = zip.Read(folder + record);
+    if (bytes.ok()) return bytes;
+    return absl::DataLossError(bytes.status().message());
+  }
 
-  caffe2::serialize::PyTorchStreamReader zip;
+  // The same of one that the index knows, which was written with that checksum.
+  absl::StatusOr<absl::string_view> Read(const std::string& record, uint32_t crc32) const {
+    SSD_ASSIGN_OR_RETURN(const absl::string_view bytes, Read(record));
+    // That it is the bytes' own, Read() has seen to, unless it is 0.
+    if (zip.entries().at(folder + record).crc32 == crc32 &&
+        (crc32 != 0 || Crc32(bytes.data(), bytes.size()) == 0)) {
+      return bytes;
+    }
+    return absl::DataLossError(
+        absl::StrCat(zip.path(), ": record '", record, "' is not the one that the index means"));
+  }
+
+  MappedFile file;
+  ZipArchive zip;      // of `file`
+  std::string folder;  // of all records in it, with the slash
   TensorArchiveIndex index;
   std::map<std::string, const TensorArchiveIndex::Entry*> tensors;
   std::map<std::string, const TensorArchiveIndex::Text*> texts;
@@ -175,37 +173,26 @@ TensorArchiveReader& TensorArchiveReader::operator=(TensorArchiveReader&&) noexc
 TensorArchiveReader::~TensorArchiveReader() = default;
 
 absl::StatusOr<TensorArchiveReader> TensorArchiveReader::Open(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return FileError(EISDIR, "cannot read", path);
-  std::FILE* const file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) return FileError(errno, "cannot read", path);
-  std::array<char, 4> magic = {};
-  const size_t magic_size = std::fread(magic.data(), 1, magic.size(), file);
-  std::fclose(file);
   const absl::Status not_ours = absl::InvalidArgumentError(absl::StrCat(
       path, ": this is no model file or checkpoint of this program (those are best.pt, last.pt)"));
-  if (magic_size < magic.size() || std::memcmp(magic.data(), "PK\3\4", magic.size()) != 0) {
-    return not_ours;
+  SSD_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
+  const absl::string_view bytes = file.bytes();
+  if (!absl::StartsWith(bytes, "PK\3\4")) return not_ours;
+  SSD_ASSIGN_OR_RETURN(ZipArchive zip, ZipArchive::Open(bytes, path));
+  std::string folder;
+  for (const auto& [name, entry] : zip.entries()) {
+    const size_t slash = name.find('/');
+    if (slash != std::string::npos && name.substr(slash + 1) == kIndexRecord) {
+      folder = name.substr(0, slash + 1);
+    }
   }
-  const auto file_size = std::filesystem::file_size(path, ignored);
-  if (ignored) return FileError(ignored.value(), "cannot read", path);
-
-  std::unique_ptr<Content> content;
-  bool has_index = false;
-  bool parsed = false;
-  SSD_RETURN_IF_ERROR(CatchCorruption(path, [&] {
-    content = std::make_unique<Content>(path);
-    has_index = content->zip.hasRecord(kIndexRecord);
-    // Records are not compressed, so none is larger than the file: what claims to be is corrupt.
-    if (!has_index) return;
-    TORCH_CHECK(content->zip.getRecordSize(kIndexRecord) <= file_size, "a record is too large");
-    const auto [data, size] = content->zip.getRecord(kIndexRecord);
-    parsed = ParseIndex(static_cast<const unsigned char*>(data.get()), size, content->index);
-  }));
-  if (!has_index) return not_ours;
+  if (folder.empty()) return not_ours;
+  auto content = std::make_unique<Content>(
+      Content{std::move(file), std::move(zip), std::move(folder), {}, {}, {}});
+  SSD_ASSIGN_OR_RETURN(const absl::string_view index, content->Read(kIndexRecord));
   const absl::Status corrupt =
       absl::DataLossError(absl::StrCat(path, ": the file's index is corrupt"));
-  if (!parsed) return corrupt;
+  if (!ParseIndex(index, content->index)) return corrupt;
   if (content->index.version() > kVersion) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": written by a later version (format ",
                                                    content->index.version(),
@@ -213,13 +200,15 @@ absl::StatusOr<TensorArchiveReader> TensorArchiveReader::Open(const std::string&
   }
   // A record that several tensors share, or that they overlap in, would make a small file large.
   std::set<absl::string_view> records;
-  uint64_t unclaimed = file_size;
+  uint64_t unclaimed = bytes.size();
   for (const auto& entry : content->index.tensor()) {
-    if (ToScalarType(entry.data_type()) == at::ScalarType::Undefined) return corrupt;
-    const int64_t bytes = ByteSize(entry);
-    if (bytes < 0 || static_cast<uint64_t>(bytes) > unclaimed) return corrupt;
-    unclaimed -= static_cast<uint64_t>(bytes);
-    if (bytes > 0 && !records.insert(entry.record()).second) return corrupt;
+    const at::ScalarType type = ToScalarType(entry.data_type());
+    const std::optional<int64_t> elements = ElementCount(ShapeOf(entry));
+    if (type == at::ScalarType::Undefined || !elements) return corrupt;
+    const uint64_t size = static_cast<uint64_t>(*elements) * c10::elementSize(type);
+    if (size > unclaimed) return corrupt;
+    unclaimed -= size;
+    if (size > 0 && !records.insert(entry.record()).second) return corrupt;
     if (!content->tensors.emplace(entry.name(), &entry).second) return corrupt;
   }
   for (const auto& entry : content->index.text()) content->texts.emplace(entry.name(), &entry);
@@ -237,7 +226,7 @@ bool TensorArchiveReader::HasText(absl::string_view name) const {
 std::vector<int64_t> TensorArchiveReader::TensorShape(absl::string_view name) const {
   const auto found = content_->tensors.find(std::string(name));
   CHECK(found != content_->tensors.end()) << name;
-  return {found->second->shape().begin(), found->second->shape().end()};
+  return ShapeOf(*found->second);
 }
 
 absl::StatusOr<Tensor> TensorArchiveReader::ReadTensor(absl::string_view name) const {
@@ -246,18 +235,16 @@ absl::StatusOr<Tensor> TensorArchiveReader::ReadTensor(absl::string_view name) c
     return absl::NotFoundError(absl::StrCat(path_, ": has no tensor '", name, "'"));
   }
   const TensorArchiveIndex::Entry& entry = *found->second;
-  const std::vector<int64_t> shape(entry.shape().begin(), entry.shape().end());
-  Tensor tensor;
-  SSD_RETURN_IF_ERROR(CatchCorruption(path_, [&] {
-    const size_t bytes = static_cast<size_t>(ByteSize(entry));
-    TORCH_CHECK(bytes == 0 || content_->zip.getRecordSize(entry.record()) == bytes, "tensor '",
-                entry.name(), "' has another size than the index says");
-    tensor = at::empty(shape, ToScalarType(entry.data_type()));
-    if (bytes == 0) return;
-    content_->zip.getRecord(entry.record(), tensor.mutable_data_ptr(), bytes);
-    TORCH_CHECK(Crc32(tensor.const_data_ptr(), bytes) == entry.crc32(), "tensor '", entry.name(),
-                "' has the wrong checksum");
-  }));
+  Tensor tensor = at::empty(ShapeOf(entry), ToScalarType(entry.data_type()));
+  if (tensor.numel() == 0) return tensor;
+  SSD_ASSIGN_OR_RETURN(const absl::string_view bytes,
+                       content_->Read(entry.record(), entry.crc32()));
+  if (bytes.size() != tensor.nbytes()) {
+    return absl::DataLossError(absl::StrCat(path_, ": tensor '", entry.name(), "' has ",
+                                            bytes.size(), " bytes, not the ", tensor.nbytes(),
+                                            " of its shape"));
+  }
+  std::memcpy(tensor.mutable_data_ptr(), bytes.data(), bytes.size());
   return tensor;
 }
 
@@ -266,18 +253,9 @@ absl::StatusOr<std::string> TensorArchiveReader::ReadText(absl::string_view name
   if (found == content_->texts.end()) {
     return absl::NotFoundError(absl::StrCat(path_, ": has no text '", name, "'"));
   }
-  std::string text;
-  SSD_RETURN_IF_ERROR(CatchCorruption(path_, [&] {
-    const std::string record = absl::StrCat(kTextFolder, name);
-    std::error_code ignored;
-    TORCH_CHECK(content_->zip.getRecordSize(record) <= std::filesystem::file_size(path_, ignored),
-                "a record is too large");
-    const auto [data, size] = content_->zip.getRecord(record);
-    TORCH_CHECK(Crc32(data.get(), size) == found->second->crc32(), "text '", record,
-                "' has the wrong checksum");
-    text.assign(static_cast<const char*>(data.get()), size);
-  }));
-  return text;
+  SSD_ASSIGN_OR_RETURN(const absl::string_view text,
+                       content_->Read(absl::StrCat(kTextFolder, name), found->second->crc32()));
+  return std::string(text);
 }
 
 }  // namespace ssd

@@ -15,10 +15,6 @@
 #include "ssd/core/file.h"
 #include "ssd/model/tensor_archive.pb.h"
 
-// LibTorch does not free its reader of an archive that it refuses; the sanitizer is not to count
-// that as ours.
-extern "C" const char* __lsan_default_suppressions() { return "leak:mz_zip_reader"; }
-
 namespace ssd {
 namespace {
 

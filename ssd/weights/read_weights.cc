@@ -15,10 +15,10 @@
 #include "ssd/model/tensor_archive.h"
 #include "ssd/tensor_files/mapped_file.h"
 #include "ssd/tensor_files/safetensors.h"
+#include "ssd/tensor_files/zip_archive.h"
 #include "ssd/weights/caffe_model.h"
 #include "ssd/weights/torch_file.h"
 #include "ssd/weights/weight_metadata.h"
-#include "ssd/weights/zip_archive.h"
 
 namespace ssd {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/file.h"
+#include "ssd/tensor_files/zip_archive.h"
 #include "ssd/weights/torch_file.h"
-#include "ssd/weights/zip_archive.h"
 
 namespace ssd {
 namespace {

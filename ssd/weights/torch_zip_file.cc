@@ -6,10 +6,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "ssd/core/status_macros.h"
+#include "ssd/tensor_files/zip_archive.h"
 #include "ssd/weights/pickle.h"
 #include "ssd/weights/torch_tensors.h"
 #include "ssd/weights/torch_weights.h"
-#include "ssd/weights/zip_archive.h"
 
 namespace ssd {
 namespace {

@@ -73,9 +73,6 @@ libraries=(-Wl,--as-needed -ltorch_cpu -lc10 "${absl[@]}" -lprotobuf -lglog -lop
 "$compiler" "${flags[@]}" "${sources[@]}" -o "$folder/fuzzer" "-L$torch/lib" "-Wl,-rpath,$torch/lib" \
   -Wl,--allow-shlib-undefined "${libraries[@]}"
 
-# LibTorch's reader of zip archives forgets what it had of a broken one.
-printf 'leak:mz_zip_reader\n' > "$folder/leaks"
-export LSAN_OPTIONS=suppressions=$folder/leaks:print_suppressions=0
 # The datasets warn of boxes that they drop, OpenCV of images.
 export GLOG_minloglevel=2 OPENCV_LOG_LEVEL=SILENT
 exec "$folder/fuzzer" "-artifact_prefix=$folder/" -timeout=10 -rss_limit_mb=2560 "$@" "$folder/corpus" "$seeds"

@@ -1,5 +1,5 @@
-#ifndef SSD_WEIGHTS_ZIP_ARCHIVE_H_
-#define SSD_WEIGHTS_ZIP_ARCHIVE_H_
+#ifndef SSD_TENSOR_FILES_ZIP_ARCHIVE_H_
+#define SSD_TENSOR_FILES_ZIP_ARCHIVE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +34,7 @@ class ZipArchive {
     uint16_t flags = 0;
   };
   const std::map<std::string, Entry>& entries() const { return entries_; }
+  const std::string& path() const { return path_; }
 
   // \error naming the file and the entry: NotFound; InvalidArgument when it is compressed or
   // encrypted; DataLoss when its checksum is wrong.
@@ -49,4 +50,4 @@ class ZipArchive {
 
 }  // namespace ssd
 
-#endif  // SSD_WEIGHTS_ZIP_ARCHIVE_H_
+#endif  // SSD_TENSOR_FILES_ZIP_ARCHIVE_H_

@@ -1,4 +1,4 @@
-#include "ssd/weights/zip_archive.h"
+#include "ssd/tensor_files/zip_archive.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>
