@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "ssd/eval/metrics_text.h"
 #include "ssd/report/class_colors.h"
 #include "ssd/report/html_page.h"
