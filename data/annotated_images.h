@@ -2,7 +2,6 @@
 #define DATA_ANNOTATED_IMAGES_H_
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 

@@ -9,7 +9,6 @@
 #include <exception>
 #include <limits>
 #include <opencv2/core.hpp>
-#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"

@@ -2,6 +2,7 @@
 #define DATA_BATCH_LOADER_H_
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>

@@ -3,7 +3,6 @@
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cmath>
@@ -18,184 +17,17 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "data/chunked_json.h"
 #include "ssd/core/file.h"
 
 namespace ssd {
 namespace {
 
-// Both the reader, which recurses, and what is skipped go no deeper.
-constexpr int kDeepest = 100;
-
-constexpr std::array<bool, 256> SetOf(std::initializer_list<char> bytes) {
-  std::array<bool, 256> set{};
-  for (const char byte : bytes) set[static_cast<unsigned char>(byte)] = true;
-  return set;
-}
-
-// RapidJSON's input stream, over a buffer that is filled again and again, which can skip a value
-// without the reader's looking at its bytes: nine tenths of a COCO file are polygons.
-class ChunkedStream {
- public:
-  using Ch = char;
-  // Puts up to `size` bytes into `buffer` and returns how many; 0 at the end, ever again.
-  using Source = std::function<size_t(char* buffer, size_t size)>;
-
-  ChunkedStream(Source source, size_t chunk_bytes)
-      : source_(std::move(source)), buffer_(kHeadroom + std::max<size_t>(chunk_bytes, 1) + 1) {
-    start_ = cursor_ = end_ = buffer_.data() + kHeadroom;
-    counted_ = start_;
-    Refill();
-  }
-  ChunkedStream(const ChunkedStream&) = delete;
-  ChunkedStream& operator=(const ChunkedStream&) = delete;
-
-  // The next byte; NUL at the end, where the byte behind the chunk is one.
-  char Peek() const { return *cursor_; }
-  char Take() {
-    const char byte = *cursor_;
-    if (cursor_ != end_ && ++cursor_ == end_) Refill();
-    return byte;
-  }
-  size_t Tell() const { return static_cast<size_t>(offset_ + (cursor_ - start_)); }
-
-  // What the reader writes to when it works in place, which it does not here.
-  char* PutBegin() { return nullptr; }
-  void Put(char) {}
-  void Flush() {}
-  size_t PutEnd(char*) { return 0; }
-
-  // The place of the next byte, from 1.
-  int64_t Line() {
-    CountLines(cursor_);
-    return lines_ + 1;
-  }
-  int64_t Column() {
-    CountLines(cursor_);
-    return static_cast<int64_t>(Tell()) - line_start_ + 1;
-  }
-
-  // Behind a key: goes over the colon and a value that is a string, a list or an object, and leaves
-  // the reader `:""` to read in its place; other values are left to the reader. False if the value
-  // has no end, brackets that do not match, or nests deeper than kDeepest.
-  bool SkipValue() {
-    SkipSpace();
-    if (Peek() != ':') return true;  // the reader says so
-    Take();
-    SkipSpace();
-    const char first = Peek();
-    if (first != '"' && first != '[' && first != '{') {
-      Unread(":");
-      return true;
-    }
-    if (first == '"') Take();
-    if (!(first == '"' ? SkipString() : SkipNested())) return false;
-    Unread(":\"\"");
-    return true;
-  }
-
- private:
-  // Unread writes up to so many bytes in front of the chunk.
-  static constexpr size_t kHeadroom = 3;
-
-  void Refill() {
-    CountLines(end_);
-    offset_ += end_ - start_;
-    const size_t size = source_(start_, buffer_.size() - kHeadroom - 1);
-    cursor_ = start_;
-    counted_ = start_;
-    end_ = start_ + size;
-    *end_ = '\0';
-  }
-
-  // Line ends up to `to` that are not counted yet.
-  void CountLines(const char* to) {
-    if (to <= counted_) return;
-    const absl::string_view bytes(counted_, static_cast<size_t>(to - counted_));
-    const int64_t lines = std::count(bytes.begin(), bytes.end(), '\n');
-    if (lines > 0) {
-      lines_ += lines;
-      line_start_ = offset_ + (counted_ - start_) + static_cast<int64_t>(bytes.rfind('\n')) + 1;
-    }
-    counted_ = to;
-  }
-
-  // Puts `text` in front of the next byte, over bytes that were read.
-  void Unread(absl::string_view text) {
-    CountLines(cursor_);
-    cursor_ -= text.size();
-    std::copy(text.begin(), text.end(), cursor_);
-  }
-
-  void SkipSpace() {
-    while (Peek() == ' ' || Peek() == '\n' || Peek() == '\r' || Peek() == '\t') Take();
-  }
-
-  // Goes to the next byte of `set`, which holds NUL; false at the end of the file.
-  bool FindOneOf(const std::array<bool, 256>& set) {
-    for (;;) {
-      while (!set[static_cast<unsigned char>(*cursor_)]) ++cursor_;
-      if (cursor_ != end_) return true;
-      Refill();
-      if (cursor_ == end_) return false;
-    }
-  }
-
-  // The rest of a string, its quote included.
-  bool SkipString() {
-    static constexpr std::array<bool, 256> kStops = SetOf({'"', '\\', '\0'});
-    while (FindOneOf(kStops)) {
-      const char byte = Take();
-      if (byte == '"') return true;
-      if (byte == '\0') return false;
-      Take();  // what the backslash escapes
-    }
-    return false;
-  }
-
-  // A list or an object.
-  bool SkipNested() {
-    static constexpr std::array<bool, 256> kStops = SetOf({'"', '[', ']', '{', '}', '\0'});
-    std::array<char, kDeepest> closing = {};
-    size_t depth = 0;
-    do {
-      if (!FindOneOf(kStops)) return false;
-      const char byte = Take();
-      switch (byte) {
-        case '[':
-        case '{':
-          if (depth == closing.size()) return false;
-          closing[depth++] = byte == '[' ? ']' : '}';
-          break;
-        case ']':
-        case '}':
-          if (closing[--depth] != byte) return false;
-          break;
-        case '"':
-          if (!SkipString()) return false;
-          break;
-        default:
-          return false;
-      }
-    } while (depth > 0);
-    return true;
-  }
-
-  const Source source_;
-  std::vector<char> buffer_;  // headroom, a chunk, NUL
-  char* start_;               // of the chunk
-  char* cursor_;              // the next byte; in the headroom after Unread
-  char* end_;                 // of the chunk; the cursor is there at the end of the file only
-  int64_t offset_ = 0;        // of start_ in the file
-  const char* counted_;       // line ends before it are in lines_
-  int64_t lines_ = 0;
-  int64_t line_start_ = 0;  // in the file
-};
-
 // Takes the events of RapidJSON's reader and keeps what CocoInstances has. Returns false, with an
 // error or the status of `fault`, where reading must end.
 class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, InstancesHandler> {
  public:
-  InstancesHandler(ChunkedStream& stream, const CocoFault& fault, CocoInstances& instances)
+  InstancesHandler(ChunkedJson& stream, const CocoFault& fault, CocoInstances& instances)
       : stream_(stream), fault_(fault), instances_(instances) {}
 
   // What was wrong with the file as a whole; empty for malformed JSON, which the reader finds.
@@ -342,8 +174,9 @@ class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, 
 
   bool SkipValue() {
     if (stream_.SkipValue()) return true;
-    return Fail(absl::StrCat("malformed JSON: a value without end, or nested more than ", kDeepest,
-                             " deep. Is the file complete (byte ", stream_.Tell(), ")?"));
+    return Fail(absl::StrCat("malformed JSON: a value without end, or nested more than ",
+                             ChunkedJson::kDeepest, " deep. Is the file complete (byte ",
+                             stream_.Tell(), ")?"));
   }
 
   void BeginItem() {
@@ -375,8 +208,9 @@ class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, 
       }
     }
     if (depth_ == 4 && in_bbox_ && !BadField()) return false;
-    if (++depth_ > kDeepest) {
-      return Fail(absl::StrCat("malformed JSON: nested more than ", kDeepest, " deep"));
+    if (++depth_ > ChunkedJson::kDeepest) {
+      return Fail(
+          absl::StrCat("malformed JSON: nested more than ", ChunkedJson::kDeepest, " deep"));
     }
     return true;
   }
@@ -523,7 +357,7 @@ class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, 
     return true;
   }
 
-  ChunkedStream& stream_;
+  ChunkedJson& stream_;
   const CocoFault& fault_;
   CocoInstances& instances_;
   std::string error_;
@@ -536,7 +370,7 @@ class InstancesHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, 
   bool in_bbox_ = false;
 };
 
-absl::StatusOr<CocoInstances> Parse(ChunkedStream& stream, const std::string& name,
+absl::StatusOr<CocoInstances> Parse(ChunkedJson& stream, const std::string& name,
                                     const CocoFault& fault) {
   // RapidJSON's reader knows no byte order mark.
   for (const char byte : {'\xef', '\xbb', '\xbf'}) {
@@ -569,7 +403,7 @@ absl::StatusOr<CocoInstances> ReadCocoJson(const std::string& path, const CocoFa
     return FileError(EISDIR, "cannot read", path);
   }
   constexpr size_t kChunkBytes = size_t{1} << 18;
-  ChunkedStream stream(
+  ChunkedJson stream(
       [file](char* buffer, size_t size) { return std::fread(buffer, 1, size, file); }, kChunkBytes);
   absl::StatusOr<CocoInstances> instances = Parse(stream, path, fault);
   if (std::ferror(file) != 0) return FileError(EIO, "cannot read", path);
@@ -578,13 +412,7 @@ absl::StatusOr<CocoInstances> ReadCocoJson(const std::string& path, const CocoFa
 
 absl::StatusOr<CocoInstances> ParseCocoJson(absl::string_view json, const std::string& name,
                                             const CocoFault& fault, size_t chunk_bytes) {
-  ChunkedStream stream(
-      [json](char* buffer, size_t size) mutable {
-        const size_t copied = json.copy(buffer, size);
-        json.remove_prefix(copied);
-        return copied;
-      },
-      chunk_bytes);
+  ChunkedJson stream(ChunkedJson::InMemory(json), chunk_bytes);
   return Parse(stream, name, fault);
 }
 

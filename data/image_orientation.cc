@@ -1,6 +1,5 @@
 #include "data/image_orientation.h"
 
-#include <cstdint>
 #include <optional>
 
 #include "data/tiff_directory.h"

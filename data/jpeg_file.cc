@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {

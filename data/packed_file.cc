@@ -1,5 +1,7 @@
 #include "data/packed_file.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "ssd/core/status_macros.h"
 

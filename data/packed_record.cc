@@ -1,7 +1,5 @@
 #include "data/packed_record.h"
 
-#include <utility>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "data/image_header.h"

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "ssd/core/boxes.h"
 #include "ssd/core/types.h"

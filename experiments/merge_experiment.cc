@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "experiments/field_path.h"
 #include "ssd/core/field_options.pb.h"
 #include "ssd/core/file.h"

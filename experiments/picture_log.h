@@ -1,6 +1,7 @@
 #ifndef EXPERIMENTS_PICTURE_LOG_H_
 #define EXPERIMENTS_PICTURE_LOG_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "data/dataset.h"

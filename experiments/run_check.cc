@@ -47,10 +47,6 @@ absl::StatusOr<OpenedData> Open(const DatasetConfig& config, const std::vector<s
   ProblemLog log;
   SSD_ASSIGN_OR_RETURN(data.dataset, OpenDataset(config, labels, field, &log));
   data.problems = log.Take();
-  if (data.dataset->size() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ": the dataset has no images; check its files and its subset (from, to)"));
-  }
   return data;
 }
 

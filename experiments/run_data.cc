@@ -21,6 +21,10 @@ absl::StatusOr<std::unique_ptr<Dataset>> Open(const DatasetConfig& config,
     return absl::InvalidArgumentError(absl::StrCat(
         field, ": no annotation names an object, so there are no classes; set data.label"));
   }
+  if ((*dataset)->size() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, ": the dataset has no images; check its files and its subset (from, to)"));
+  }
   return dataset;
 }
 

@@ -30,7 +30,8 @@ enum class DataUse {
 };
 
 // Opens `config` without its transforms. `labels`, `field`: as LoadData; `problems`: as
-// DatasetContext. \error naming field, file, value and remedy, also when there is no class.
+// DatasetContext. \error naming field, file, value and remedy, also when there is no class or no
+// image.
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
                                                      const std::vector<std::string>& labels,
                                                      const std::string& field,

@@ -4,7 +4,6 @@
 #include <rapidjson/stringbuffer.h>
 
 #include <memory>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"

@@ -3,10 +3,8 @@
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/stringbuffer.h>
 
-#include <array>
 #include <cmath>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"

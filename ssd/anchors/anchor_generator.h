@@ -1,6 +1,7 @@
 #ifndef SSD_ANCHORS_ANCHOR_GENERATOR_H_
 #define SSD_ANCHORS_ANCHOR_GENERATOR_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"

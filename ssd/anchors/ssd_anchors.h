@@ -1,6 +1,7 @@
 #ifndef SSD_ANCHORS_SSD_ANCHORS_H_
 #define SSD_ANCHORS_SSD_ANCHORS_H_
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>

@@ -5,7 +5,6 @@
 
 #include <new>
 #include <stdexcept>
-#include <string>
 
 namespace ssd {
 namespace {

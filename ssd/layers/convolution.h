@@ -3,6 +3,8 @@
 
 #include <torch/nn/modules/conv.h>
 
+#include <cstdint>
+
 #include "ssd/layers/window.h"
 
 namespace ssd {

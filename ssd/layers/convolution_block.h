@@ -3,6 +3,7 @@
 
 #include <torch/nn/modules/conv.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 

@@ -3,6 +3,8 @@
 
 #include <torch/nn/module.h>
 
+#include <cstdint>
+
 #include "ssd/core/types.h"
 
 namespace ssd {

@@ -1,6 +1,7 @@
 #ifndef SSD_LOSSES_LOSS_H_
 #define SSD_LOSSES_LOSS_H_
 
+#include <cstdint>
 #include <functional>
 
 #include "ssd/core/registry.h"

@@ -1,6 +1,8 @@
 #ifndef SSD_LOSSES_LOSS_TERMS_H_
 #define SSD_LOSSES_LOSS_TERMS_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"

@@ -1,6 +1,8 @@
 #ifndef SSD_MATCHERS_MATCHER_H_
 #define SSD_MATCHERS_MATCHER_H_
 
+#include <cstdint>
+
 #include "ssd/core/registry.h"
 #include "ssd/core/types.h"
 #include "ssd/matchers/matcher.pb.h"

@@ -3,6 +3,8 @@
 
 #include <torch/nn/modules/conv.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

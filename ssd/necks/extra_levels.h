@@ -3,6 +3,8 @@
 
 #include <torch/nn/module.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>

@@ -1,6 +1,7 @@
 #ifndef SSD_OPTIM_OPTIMIZER_H_
 #define SSD_OPTIM_OPTIMIZER_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>

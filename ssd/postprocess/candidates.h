@@ -2,6 +2,7 @@
 #define SSD_POSTPROCESS_CANDIDATES_H_
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>

@@ -1,6 +1,8 @@
 #ifndef SSD_POSTPROCESS_POST_PROCESSOR_H_
 #define SSD_POSTPROCESS_POST_PROCESSOR_H_
 
+#include <cstdint>
+
 #include "ssd/core/registry.h"
 #include "ssd/core/types.h"
 #include "ssd/postprocess/post_processor.pb.h"

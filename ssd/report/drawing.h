@@ -1,6 +1,7 @@
 #ifndef SSD_REPORT_DRAWING_H_
 #define SSD_REPORT_DRAWING_H_
 
+#include <cstdint>
 #include <opencv2/core/mat.hpp>
 #include <string>
 #include <vector>

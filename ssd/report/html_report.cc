@@ -1,7 +1,6 @@
 #include "ssd/report/html_report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <optional>

@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "absl/strings/str_cat.h"

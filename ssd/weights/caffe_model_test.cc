@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "ssd/weights/caffe.pb.h"
 
 namespace ssd {

@@ -1,6 +1,7 @@
 #ifndef SSD_WEIGHTS_CLASS_ROWS_H_
 #define SSD_WEIGHTS_CLASS_ROWS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -12,7 +12,6 @@
 #include "ssd/anchors/anchor_generator.h"
 #include "ssd/coders/box_coder.h"
 #include "ssd/core/boxes.h"
-#include "ssd/core/logging.h"
 #include "ssd/losses/multibox_terms.h"
 #include "ssd/matchers/ssd_matcher.h"
 #include "ssd/postprocess/post_processor.h"

@@ -7,7 +7,6 @@
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
 
-#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "data/image_file.h"
 #include "data/image_header.h"
 #include "data/lazy_image.h"

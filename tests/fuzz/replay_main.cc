@@ -9,7 +9,6 @@
 #include <iterator>
 #include <random>
 #include <string>
-#include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

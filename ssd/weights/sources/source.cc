@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "ssd/core/status_macros.h"
 #include "ssd/weights/sources/tables.h"
 
 namespace ssd {
