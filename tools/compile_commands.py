@@ -14,7 +14,7 @@ import sys
 
 # Options of g++ that clang does not know, or (-fopenmp) whose header it does not have in Debian.
 _FOR_GCC_ONLY = ("-fno-canonical-system-headers", "-Wno-free-nonheap-object", "-fopenmp")
-_PRECOMPILED = "third_party/torch_first.h"
+_PRECOMPILED = ("third_party/aten_first.h", "third_party/opencv_first.h", "third_party/torch_first.h")
 
 
 def _bazel(*arguments):
