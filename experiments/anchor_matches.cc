@@ -22,12 +22,13 @@ Tensor CornersOf(const AnchorSetting& setting) {
   return CornersFromCenters(setting.anchors.boxes).contiguous();
 }
 
-PixelBox InPixels(const float* corners, ImageSize view) {
-  const auto width = static_cast<double>(view.width), height = static_cast<double>(view.height);
-  return {corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height};
-}
-
 }  // namespace
+
+PixelBox InPixels(const Tensor& corners, int64_t row, ImageSize view) {
+  const float* const box = corners.const_data_ptr<float>() + 4 * row;
+  const auto width = static_cast<double>(view.width), height = static_cast<double>(view.height);
+  return {box[0] * width, box[1] * height, box[2] * width, box[3] * height};
+}
 
 AnchorSetting AnchorSettingOf(const SsdDetector& detector) {
   Anchors anchors = detector.anchors();
@@ -89,7 +90,6 @@ std::vector<std::vector<AnchorMatch>> MatchAnchors(const AnchorSetting& setting,
   const Tensor ious = PairwiseIou(truth.boxes[0], corners).contiguous();
   const int64_t total = rows.numel();
   const int64_t* const row_of = rows.const_data_ptr<int64_t>();
-  const float* const corner = corners.const_data_ptr<float>();
   const float* const iou = ious.const_data_ptr<float>();
   const bool* const ignored = truth.ignore.const_data_ptr<bool>();
 
@@ -107,7 +107,7 @@ std::vector<std::vector<AnchorMatch>> MatchAnchors(const AnchorSetting& setting,
     AnchorMatch match;
     match.anchor = anchor;
     match.place = PlaceOfAnchor(anchor, setting);
-    match.box = InPixels(corner + 4 * anchor, view);
+    match.box = InPixels(corners, anchor, view);
     match.iou = iou[row * total + anchor];
     match.forced = setting.positive_iou.has_value() &&
                    (iou[row * total + anchor] < static_cast<float>(*setting.positive_iou) ||
@@ -128,7 +128,7 @@ AnchorMatch NearestAnchor(const AnchorSetting& setting, const Annotation& object
   AnchorMatch nearest;
   nearest.anchor = std::max_element(iou, iou + ious.numel()) - iou;
   nearest.place = PlaceOfAnchor(nearest.anchor, setting);
-  nearest.box = InPixels(corners.const_data_ptr<float>() + 4 * nearest.anchor, view);
+  nearest.box = InPixels(corners, nearest.anchor, view);
   nearest.iou = iou[nearest.anchor];
   return nearest;
 }

@@ -45,6 +45,9 @@ struct AnchorSetting {
 // That of a detector, which outlives it.
 AnchorSetting AnchorSettingOf(const SsdDetector& detector);
 
+// Row `row` of corners [N, 4] in [0, 1], float32, contiguous and on the CPU, in pixels of `view`.
+PixelBox InPixels(const Tensor& corners, int64_t row, ImageSize view);
+
 AnchorPlace PlaceOfAnchor(int64_t anchor, const AnchorSetting& setting);
 
 // The truths of one image, boxes in pixels of `view`, as batches have them: [1, max(n, 1), 4].

@@ -30,6 +30,14 @@ absl::StatusOr<std::unique_ptr<Dataset>> Open(const DatasetConfig& config,
 
 }  // namespace
 
+absl::StatusOr<const DatasetConfig*> DatasetOfSplit(const Experiment& experiment,
+                                                    const std::string& split) {
+  if (split == "train") return &experiment.data().train();
+  if (split == "validation") return &experiment.data().validation();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--split=", split, ": must be train or validation"));
+}
+
 absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config,
                                                      const std::vector<std::string>& labels,
                                                      const std::string& field,

@@ -29,6 +29,11 @@ enum class DataUse {
   kEvaluation,  // in the dataset's order, every image once
 };
 
+// The dataset of `experiment` that --split names: "train" is data.train, "validation"
+// data.validation. \error InvalidArgument naming the flag for any other.
+absl::StatusOr<const DatasetConfig*> DatasetOfSplit(const Experiment& experiment,
+                                                    const std::string& split);
+
 // Opens `config` without its transforms. `labels`, `field`: as LoadData; `problems`: as
 // DatasetContext. \error naming field, file, value and remedy, also when there is no class or no
 // image.

@@ -261,7 +261,7 @@ absl::StatusOr<DetectionSummary> RunDatasetDetection(const Experiment& experimen
                        LoadTrainedModel(experiment, options.weights, device));
   SSD_ASSIGN_OR_RETURN(const LoadedData data,
                        LoadData(experiment, experiment.data().validation(), model.labels.names,
-                                DataUse::kEvaluation, device.is_cuda(), "data.validation"));
+                                DataUse::kEvaluation, device.is_cuda(), "--data"));
   SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                        TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
   // Before the work, which may take hours: a folder that cannot be written to is refused first.

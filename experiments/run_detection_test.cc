@@ -32,7 +32,10 @@
 namespace ssd {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 // Two images with ids 7 and 42 and no truths; digit d is category 2 d + 3.
 std::string WriteTestSet(const std::string& folder) {
@@ -126,6 +129,11 @@ TEST(RunDatasetDetection, WritesResultsWithTheDatasetsIds) {
 
   EXPECT_THAT(std::string(RunDatasetDetection(experiment, options).status().message()),
               HasSubstr("results: --output exists already"));
+  Experiment nowhere = experiment;
+  nowhere.mutable_data()->mutable_validation()->mutable_coco()->set_annotations("nowhere.json");
+  options.output = folder + "/unmade";
+  EXPECT_THAT(std::string(RunDatasetDetection(nowhere, options).status().message()),
+              AllOf(StartsWith("--data: "), HasSubstr("nowhere.json")));
 
   // An image that cannot be read leaves no folder, nor one above it.
   ASSERT_TRUE(WriteFileAtomically(folder + "/b.png", "no image").ok());
@@ -144,6 +152,23 @@ TEST(RunDatasetDetection, WritesResultsWithTheDatasetsIds) {
   std::filesystem::create_symlink("nowhere", options.output);
   EXPECT_FALSE(RunDatasetDetection(experiment, options).ok());
   EXPECT_TRUE(std::filesystem::is_symlink(options.output));
+}
+
+TEST(LoadExperimentToEvaluate, NamesTheFlagThatTheDataComeFrom) {
+  const auto error = [](const std::string& data) {
+    const auto experiment =
+        LoadExperimentToEvaluate("experiments/quickstart/digits.textproto", {}, data,
+                                 std::filesystem::current_path().string());
+    return std::string(experiment.status().message());
+  };
+  for (const char* data : {"coco { annotation: 'a.json' }",
+                           "digits {} transform { expand { "
+                           "max_ratio: 0.5 } }"}) {
+    EXPECT_THAT(error(data), AllOf(StartsWith("--data: "), Not(HasSubstr("data.validation"))));
+  }
+  EXPECT_THAT(error("coco { annotation: 'a.json' }"), HasSubstr("did you mean 'annotations'?"));
+  EXPECT_THAT(error("digits {} transform { expand { max_ratio: 0.5 } }"),
+              HasSubstr("transform[0].expand.max_ratio: 0.5"));
 }
 
 TEST(RunDatasetDetection, LeavesNoFolderWhenItIsStopped) {

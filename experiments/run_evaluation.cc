@@ -3,7 +3,9 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "experiments/load_experiment.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
@@ -14,6 +16,19 @@
 #include "ssd/train/test_time_views.h"
 
 namespace ssd {
+namespace {
+
+// `error`, met with `assignment` as an override, in words of the flag that it comes from.
+absl::Status OfDataFlag(const absl::Status& error, const std::string& assignment) {
+  const std::string place = absl::StrCat("override '", assignment, "'");
+  return absl::Status(error.code(),
+                      absl::StrReplaceAll(error.message(), {{place, "--data"},
+                                                            {"'data.validation'", "--data"},
+                                                            {"data.validation: ", ""},
+                                                            {"data.validation.", ""}}));
+}
+
+}  // namespace
 
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
@@ -24,10 +39,11 @@ absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
   if (data.empty()) return experiment;
   std::vector<std::string> with_data(overrides.begin(), overrides.end());
   with_data.push_back(absl::StrCat("data.validation={ ", data, " }"));
-  SSD_ASSIGN_OR_RETURN(Experiment judged, LoadExperiment(config, with_data, working_directory,
-                                                         NetworkFrom::kModelFile));
-  if (judged.data().validation().transform().empty()) {
-    *judged.mutable_data()->mutable_validation()->mutable_transform() =
+  absl::StatusOr<Experiment> judged =
+      LoadExperiment(config, with_data, working_directory, NetworkFrom::kModelFile);
+  if (!judged.ok()) return OfDataFlag(judged.status(), with_data.back());
+  if (judged->data().validation().transform().empty()) {
+    *judged->mutable_data()->mutable_validation()->mutable_transform() =
         experiment.data().validation().transform();
   }
   return judged;

@@ -33,7 +33,7 @@ struct EvaluationResult {
 // root:
 // \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of its
 // own gets those of data.validation. Of its `model` only `input` counts: weights bring their
-// network. \error as LoadExperiment.
+// network. \error as LoadExperiment; of `data`, naming --data.
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,

@@ -16,15 +16,10 @@ namespace ssd {
 
 absl::StatusOr<PackSummary> RunPacking(const Experiment& experiment, const std::string& split,
                                        const PackOptions& options, const std::string& output) {
-  if (split != "train" && split != "validation") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--split is '", split, "'; want train or validation"));
-  }
+  SSD_ASSIGN_OR_RETURN(const DatasetConfig* const config, DatasetOfSplit(experiment, split));
   if (output.empty()) return absl::InvalidArgumentError("give --output=FILE, a new file");
-  const DataConfig& data = experiment.data();
-  const DatasetConfig& config = split == "train" ? data.train() : data.validation();
   SSD_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset,
-                       OpenDataset(config, LabelNames(experiment), absl::StrCat("data.", split)));
+                       OpenDataset(*config, LabelNames(experiment), absl::StrCat("data.", split)));
   return PackDataset(*dataset, options, output);
 }
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "data/dataset.h"
+#include "data/image_header.h"
 #include "experiments/anchor_matches.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
@@ -22,6 +23,8 @@
 #include "experiments/trained_model.h"
 #include "ssd/core/boxes.h"
 #include "ssd/core/file.h"
+#include "ssd/core/logging.h"
+#include "ssd/core/plural.h"
 #include "ssd/core/status_macros.h"
 #include "ssd/core/text_proto.h"
 #include "ssd/model/detections_in_pixels.h"
@@ -57,15 +60,11 @@ absl::Status CheckFlag(absl::string_view flag, int64_t value, int64_t least, int
   return FlagError(flag, absl::StrCat(value), absl::StrCat("must be ", least, " to ", most));
 }
 
-std::string Plural(size_t count, absl::string_view noun) {
-  return absl::StrCat(count, " ", noun, count == 1 ? "" : noun == "box" ? "es" : "s");
-}
-
 // A dataset of the experiment and the images of it that are shown.
 struct ShownData {
   std::string field;  // "data.train"
   std::unique_ptr<Dataset> dataset;
-  std::vector<int64_t> indices;
+  std::vector<int64_t> indices;  // empty: not chosen yet
 };
 
 // What the network sees of an image.
@@ -122,8 +121,8 @@ class Visualization {
       return FlagError("show", options_.show,
                        "detections need a trained model; give --run=DIR or --weights=W");
     }
-    if (!options_.split.empty() && options_.split != "train" && options_.split != "validation") {
-      return FlagError("split", options_.split, "must be train or validation");
+    if (!options_.split.empty()) {
+      SSD_RETURN_IF_ERROR(DatasetOfSplit(experiment_, options_.split).status());
     }
     if (options_.output.empty()) {
       return absl::InvalidArgumentError("--output is not set; name a folder for the pictures");
@@ -159,10 +158,6 @@ class Visualization {
     return std::find(shown_.begin(), shown_.end(), sheet) != shown_.end();
   }
 
-  const DatasetConfig& ConfigOf(absl::string_view split) const {
-    return split == "train" ? experiment_.data().train() : experiment_.data().validation();
-  }
-
   std::string SplitOr(absl::string_view split) const {
     return options_.split.empty() ? std::string(split) : options_.split;
   }
@@ -176,7 +171,7 @@ class Visualization {
   }
 
   // Opens a dataset once.
-  absl::StatusOr<const ShownData*> Open(const std::string& split) {
+  absl::StatusOr<ShownData*> Open(const std::string& split) {
     std::optional<ShownData>& data = split == "train" ? train_ : validation_;
     if (data.has_value()) return &*data;
     ShownData opened;
@@ -185,28 +180,65 @@ class Visualization {
     if (model_.has_value() || split != "train") {
       SSD_ASSIGN_OR_RETURN(names, ClassNames());
     }
-    SSD_ASSIGN_OR_RETURN(opened.dataset,
-                         OpenDataset(experiment_, ConfigOf(split), names, opened.field));
+    SSD_ASSIGN_OR_RETURN(const DatasetConfig* const config, DatasetOfSplit(experiment_, split));
+    SSD_ASSIGN_OR_RETURN(opened.dataset, OpenDataset(experiment_, *config, names, opened.field));
     const int64_t size = opened.dataset->size();
     if (size == 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           opened.field, ": there are no images; check its files and its subset (from, to)"));
     }
-    for (const int64_t index : indices_) {
-      if (index >= size) {
-        return FlagError("index", options_.index,
-                         absl::StrCat(opened.field, " has ", size, " images, 0 to ", size - 1));
-      }
-    }
-    opened.indices = indices_;
-    const int64_t count = indices_.empty() ? std::min(options_.count, size) : 0;
-    for (int64_t i = 0; i < count; ++i) opened.indices.push_back(i * size / count);
     data = std::move(opened);
     return &*data;
   }
 
+  // The dataset, with the images of it that are shown.
+  absl::StatusOr<const ShownData*> Show(const std::string& split) {
+    SSD_ASSIGN_OR_RETURN(ShownData* const data, Open(split));
+    if (data->indices.empty()) SSD_RETURN_IF_ERROR(ChooseImages(*data));
+    return data;
+  }
+
+  // Where data.loader.on_bad_image is SKIP, the next image stands in for one that cannot be
+  // decoded, or none for one that was asked for by its index.
+  absl::Status ChooseImages(ShownData& data) const {
+    const int64_t size = data.dataset->size();
+    std::vector<std::pair<int64_t, int64_t>> ranges;  // each shows its first image that is sound
+    for (const int64_t index : indices_) {
+      if (index >= size) {
+        return FlagError("index", options_.index,
+                         absl::StrCat(data.field, " has ", size, " images, 0 to ", size - 1));
+      }
+      ranges.emplace_back(index, index + 1);
+    }
+    const int64_t count = indices_.empty() ? std::min(options_.count, size) : 0;
+    for (int64_t i = 0; i < count; ++i) {
+      ranges.emplace_back(i * size / count, (i + 1) * size / count);
+    }
+    const bool skips = experiment_.data().loader().on_bad_image() == LoaderConfig::SKIP;
+    absl::Status first_error;
+    for (const auto& [begin, end] : ranges) {
+      for (int64_t index = begin; index < end; ++index) {
+        const absl::Status decoded = skips ? Decode(*data.dataset, index) : absl::OkStatus();
+        if (decoded.ok()) {
+          data.indices.push_back(index);
+          break;
+        }
+        if (!IsBadImage(decoded)) return decoded;
+        LOG(WARNING) << decoded.message() << "; it is not shown";
+        first_error.Update(decoded);
+      }
+    }
+    return data.indices.empty() ? first_error : absl::OkStatus();
+  }
+
+  static absl::Status Decode(const Dataset& dataset, int64_t index) {
+    SSD_ASSIGN_OR_RETURN(const Sample sample, dataset.Get(index));
+    return sample.image.Render().status();
+  }
+
   absl::StatusOr<SamplePipeline> PipelineOf(const std::string& split) const {
-    return SamplePipeline::Create(experiment_, ConfigOf(split), absl::StrCat("data.", split));
+    SSD_ASSIGN_OR_RETURN(const DatasetConfig* const config, DatasetOfSplit(experiment_, split));
+    return SamplePipeline::Create(experiment_, *config, absl::StrCat("data.", split));
   }
 
   // The network whose anchors are shown: the model file's, else the experiment's.
@@ -252,7 +284,7 @@ class Visualization {
   }
 
   absl::Status DrawTruthSheet() {
-    SSD_ASSIGN_OR_RETURN(const ShownData* data, Open(SplitOr("train")));
+    SSD_ASSIGN_OR_RETURN(const ShownData* data, Show(SplitOr("train")));
     PictureSheet sheet = NewSheet(absl::StrCat("Truths of ", data->field));
     for (const int64_t index : data->indices) {
       SSD_ASSIGN_OR_RETURN(const Sample sample, data->dataset->Get(index));
@@ -270,7 +302,7 @@ class Visualization {
 
   absl::Status DrawAugmentedSheet() {
     const std::string split = SplitOr("train");
-    SSD_ASSIGN_OR_RETURN(const ShownData* data, Open(split));
+    SSD_ASSIGN_OR_RETURN(const ShownData* data, Show(split));
     SSD_ASSIGN_OR_RETURN(const SamplePipeline pipeline, PipelineOf(split));
     PictureSheet sheet = NewSheet(absl::StrCat("What the network sees of ", data->field, ", seed ",
                                                experiment_.seed(), ", an epoch a column"));
@@ -304,7 +336,7 @@ class Visualization {
 
   absl::Status DrawAnchorSheets() {
     const std::string split = SplitOr("train");
-    SSD_ASSIGN_OR_RETURN(const ShownData* data, Open(split));
+    SSD_ASSIGN_OR_RETURN(const ShownData* data, Show(split));
     SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> network, Network());
     SSD_ASSIGN_OR_RETURN(const std::vector<NetworkImage> images, SeeAll(*data, split));
     const AnchorSetting setting = AnchorSettingOf(*network);
@@ -332,7 +364,7 @@ class Visualization {
         for (const int64_t cell : SomeCells(map)) {
           for (int64_t shape = 0; shape < per_cell; ++shape) {
             const int64_t anchor = first_anchor + cell * per_cell + shape;
-            cells.push_back(tile.Place(BoxOfAnchor(corners, anchor, sample.geometry.view)));
+            cells.push_back(tile.Place(InPixels(corners, anchor, sample.geometry.view)));
           }
         }
         DrawAnchors(cells, /*label=*/0, tile.bgr);
@@ -356,12 +388,6 @@ class Visualization {
     const int64_t quarter = map.height / 4 * map.width + map.width / 4;
     if (middle == quarter) return {middle};
     return {middle, quarter};
-  }
-
-  static PixelBox BoxOfAnchor(const Tensor& corners, int64_t anchor, ImageSize view) {
-    const float* const box = corners.const_data_ptr<float>() + 4 * anchor;
-    const auto width = static_cast<double>(view.width), height = static_cast<double>(view.height);
-    return {box[0] * width, box[1] * height, box[2] * width, box[3] * height};
   }
 
   // Truths, and the anchors of `level` that answer for them; returns how many.
@@ -400,7 +426,7 @@ class Visualization {
 
   absl::Status DrawPositiveSheet() {
     const std::string split = SplitOr("train");
-    SSD_ASSIGN_OR_RETURN(const ShownData* data, Open(split));
+    SSD_ASSIGN_OR_RETURN(const ShownData* data, Show(split));
     SSD_ASSIGN_OR_RETURN(const std::shared_ptr<SsdDetector> network, Network());
     SSD_ASSIGN_OR_RETURN(const std::vector<NetworkImage> images, SeeAll(*data, split));
     const AnchorSetting setting = AnchorSettingOf(*network);
@@ -444,7 +470,7 @@ class Visualization {
   }
 
   absl::Status DrawDetectionSheet() {
-    SSD_ASSIGN_OR_RETURN(const ShownData* data, Open(SplitOr("validation")));
+    SSD_ASSIGN_OR_RETURN(const ShownData* data, Show(SplitOr("validation")));
     // As evaluation shows them, whichever dataset they are of.
     SSD_ASSIGN_OR_RETURN(const SamplePipeline pipeline, PipelineOf("validation"));
     SSD_ASSIGN_OR_RETURN(const TestTimeViews views,

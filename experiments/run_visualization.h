@@ -44,6 +44,9 @@ struct VisualizationOptions {
 //   augmented.png       a row for each image: what the network sees of it, epoch after epoch
 //   detections.png      detections that are right and wrong, and truths that are missed
 //
+// An image that cannot be decoded is an error; where data.loader.on_bad_image is SKIP, it is named
+// in the log, and the next one of the dataset is shown in its place.
+//
 // What the network sees is a function of (experiment.seed, epoch, index), as in training. The same
 // call writes the same bytes. Returns the files in the order above.
 // \error naming flag, field or file, value and remedy.

@@ -1,6 +1,8 @@
 #include "experiments/run_visualization.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +30,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-const cv::Vec3b kFalse(0x33, 0x77, 0xee);  // blue first
+const cv::Vec3b kTrue(0xee, 0xbb, 0x33);  // blue first
+const cv::Vec3b kFalse(0x33, 0x77, 0xee);
 const cv::Vec3b kMissed(0x77, 0x33, 0xee);
 // A tile that makes a scene of 120 pixels seven times as large, and its lines three pixels wide.
 constexpr int kTile = 840;
@@ -97,9 +100,9 @@ cv::Mat Read(const VisualizationOptions& options, const std::string& name) {
   return sheet;
 }
 
-// The only tile of a sheet, of kTile pixels a side and two lines of caption.
-cv::Mat OnlyTile(const cv::Mat& sheet) {
-  return sheet(cv::Rect(12, sheet.rows - 12 - 34 - kTile, kTile, kTile));
+// The only tile of a sheet, of `side` pixels a side and two lines of caption.
+cv::Mat OnlyTile(const cv::Mat& sheet, int side = kTile) {
+  return sheet(cv::Rect(12, sheet.rows - 12 - 34 - side, side, side));
 }
 
 // The place and object of a scene whose box has room on the left.
@@ -185,6 +188,186 @@ TEST(RunVisualization, DotsWhatIsMissedAndDashesWhatIsFalse) {
     for (int x = 0; x < kTile; ++x) of_false += found.at<cv::Vec3b>(y, x) == kFalse;
   }
   EXPECT_GT(of_false, 100) << "random weights find nothing false";
+}
+
+// Photographs, grey all over, of 104 pixels a side, whose network has four default boxes, one in
+// the middle of each quarter and half as wide and high: (13, 13, 39, 39) is the first.
+class GreyPhotos : public testing::Test {
+ protected:
+  // A tile that makes the photographs ten times as large, what the network sees 65 times, and lines
+  // four pixels wide.
+  static constexpr int kSide = 1040;
+
+  GreyPhotos() : folder_(testing::TempDir() + "/grey_photos") {
+    std::filesystem::create_directories(folder_);
+  }
+
+  // `images` photographs, 0.png and so on, with these annotations of dogs (1) and cats (2).
+  Experiment Load(int images, const std::string& annotations, const std::string& loader) {
+    std::string list;
+    for (int i = 0; i < images; ++i) {
+      cv::imwrite(absl::StrCat(folder_, "/", i, ".png"), Photo());
+      absl::StrAppend(&list, i == 0 ? "" : ",", "{\"id\":", i + 1, ",\"file_name\":\"", i,
+                      ".png\",\"width\":104,\"height\":104}");
+    }
+    Write("truths.json",
+          absl::StrCat("{\"images\":[", list,
+                       "],\"categories\":[{\"id\":1,\"name\":\"dog\"},{\"id\":2,\"name\":\"cat\"}],"
+                       "\"annotations\":[",
+                       annotations, "]}"));
+    const std::string base =
+        std::filesystem::absolute("experiments/quickstart/digits.textproto").string();
+    const std::string data =
+        absl::StrCat("coco { annotations: \"", folder_, "/truths.json\" images: \"", folder_,
+                     "\" } transform { resize {} }");
+    Write("experiment.textproto",
+          absl::StrCat("# proto-file: experiments/experiment.proto\n"
+                       "# proto-message: ssd.Experiment\n"
+                       "base: \"",
+                       base, R"("
+model {
+  num_levels: 1
+  input { height: 16 width: 16 }
+  backbone { tiny {} }
+  anchor_generator { fixed_size { level { min_size: 4 } } }
+}
+data {
+  train { )",
+                       data, " }\n  validation { ", data,
+                       " }\n  loader { batch_size: 1 workers: 0 ", loader, " }\n}\n"));
+    const auto experiment =
+        LoadExperiment(folder_ + "/experiment.textproto", std::vector<std::string>(), ".");
+    EXPECT_TRUE(experiment.ok()) << experiment.status();
+    return *experiment;
+  }
+
+  // A dog on the first default box; a cat whose best is the last, at an IoU of 1/7.
+  Experiment DogAndCat() {
+    return Load(1,
+                "{\"id\":1,\"image_id\":1,\"category_id\":1,\"bbox\":[13,13,26,26],\"area\":676,"
+                "\"iscrowd\":0},"
+                "{\"id\":2,\"image_id\":1,\"category_id\":2,\"bbox\":[52,52,26,26],\"area\":676,"
+                "\"iscrowd\":0}",
+                "");
+  }
+
+  void Write(const std::string& name, const std::string& content) {
+    const absl::Status written = WriteFileAtomically(folder_ + "/" + name, content);
+    EXPECT_TRUE(written.ok()) << written;
+  }
+
+  static cv::Vec3b Bgr(Rgb color) { return cv::Vec3b(color.blue, color.green, color.red); }
+
+  // Whether every pixel of `rect` is the photograph's.
+  static bool IsBare(const cv::Mat& tile, const cv::Rect& rect) {
+    for (int y = rect.y; y < rect.br().y; ++y) {
+      for (int x = rect.x; x < rect.br().x; ++x) {
+        if (tile.at<cv::Vec3b>(y, x) != cv::Vec3b(90, 90, 90)) return false;
+      }
+    }
+    return true;
+  }
+
+  static cv::Mat Photo() { return cv::Mat(104, 104, CV_8UC3, cv::Scalar::all(90)); }
+
+  std::string folder_;
+};
+
+TEST_F(GreyPhotos, ShowWhichAnchorsAnswer) {
+  const Experiment experiment = DogAndCat();
+  VisualizationOptions options = Options("answers");
+  options.show = "anchors,positives";
+  options.tile = kSide;
+  const auto files = RunVisualization(experiment, options);
+  ASSERT_TRUE(files.ok()) << files.status();
+
+  // The colors of classes; thick lines.
+  const cv::Mat anchors = OnlyTile(Read(options, "anchors_level_1.png"), kSide);
+  const cv::Vec3b dog = Bgr(ClassColor(1)), cat = Bgr(ClassColor(2));
+  for (int y = 260; y < 380; ++y) EXPECT_EQ(anchors.at<cv::Vec3b>(y, 130), dog) << y;
+  // Forced: eight widths of line, five of gap.
+  for (int y = 790; y < 905; ++y) {
+    EXPECT_EQ(anchors.at<cv::Vec3b>(y, 648) == cat, (y - 648) % 52 < 32) << y;
+  }
+  // The left edges of the others.
+  const cv::Rect second(640, 140, 20, 240), third(120, 660, 20, 240);
+  EXPECT_TRUE(IsBare(anchors, second));
+  EXPECT_TRUE(IsBare(anchors, third));
+
+  // The colors of truths, which are thick; default boxes are thin.
+  const cv::Mat positives = OnlyTile(Read(options, "positives.png"), kSide);
+  for (int y = 260; y < 380; ++y) EXPECT_EQ(positives.at<cv::Vec3b>(y, 130), dog) << y;
+  for (int y = 790; y < 905; ++y) {
+    EXPECT_EQ(positives.at<cv::Vec3b>(y, 650) == cat, (y - 650) % 13 < 8) << y;
+  }
+  EXPECT_TRUE(IsBare(positives, second));
+  EXPECT_TRUE(IsBare(positives, third));
+}
+
+TEST_F(GreyPhotos, TellTrueFromFalseAndMissed) {
+  const Experiment experiment = DogAndCat();
+  // Finds a dog in each default box, at a score of e^3 / (e^3 + 2), whatever it sees.
+  const auto detector = SsdDetector::Create(experiment.model(), /*num_classes=*/2);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  {
+    const at::NoGradGuard no_grad;
+    for (const Tensor& parameter : (*detector)->parameters()) parameter.zero_();
+    const std::string bias = "head.class_logits.0.bias";
+    (*detector)->named_parameters()[bias].copy_(at::tensor({0.0f, 3.0f, 0.0f}));
+  }
+  VisualizationOptions options = Options("verdicts");
+  options.weights = folder_ + "/dogs.pt";
+  ASSERT_TRUE(SaveModel(options.weights, **detector, {{"dog", "cat"}, {1, 2}}, "").ok());
+  options.show = "detections";
+  options.tile = kSide;
+  const auto files = RunVisualization(experiment, options);
+  ASSERT_TRUE(files.ok()) << files.status();
+  const cv::Mat tile = OnlyTile(Read(options, "detections.png"), kSide);
+  for (int y = 260; y < 380; ++y) EXPECT_EQ(tile.at<cv::Vec3b>(y, 130), kTrue) << y;
+  for (int y = 260; y < 380; ++y) {
+    EXPECT_EQ(tile.at<cv::Vec3b>(y, 648) == kFalse, (y - 128) % 52 < 32) << y;
+  }
+  // The cat: one width of line, two of gap.
+  for (int y = 660; y < 775; ++y) {
+    EXPECT_EQ(tile.at<cv::Vec3b>(y, 518) == kMissed, (y - 518) % 12 < 4) << y;
+  }
+}
+
+TEST_F(GreyPhotos, GoOnWithTheNextImageWhereBadOnesAreSkipped) {
+  const std::string dog =
+      "{\"id\":1,\"image_id\":2,\"category_id\":1,\"bbox\":[13,13,26,26],\"area\":676,\"iscrowd\":"
+      "0}";
+  const Experiment skips = Load(4, dog, "on_bad_image: SKIP");
+  Experiment fails = skips;
+  fails.mutable_data()->mutable_loader()->set_on_bad_image(LoaderConfig::FAIL);
+  VisualizationOptions options = Options("next");
+  options.show = "truth,augmented";
+  options.columns = 2;
+  options.tile = 208;
+  options.index = "1,2";
+  ASSERT_TRUE(RunVisualization(fails, options).ok());
+  const std::string expected = *ReadFile(options.output + "/truth.png");
+
+  Write("0.png", "no image");
+  options.index = "";
+  options.count = 2;
+  EXPECT_THAT(std::string(RunVisualization(fails, options).status().message()),
+              HasSubstr("/0.png: "));
+  testing::internal::CaptureStderr();
+  const auto files = RunVisualization(skips, options);
+  const std::string log = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(files.ok()) << files.status();
+  EXPECT_EQ(*ReadFile(options.output + "/truth.png"), expected);
+  EXPECT_THAT(log, HasSubstr("; it is not shown"));
+  EXPECT_EQ(log.find("/0.png"), log.rfind("/0.png")) << "named more than once: " << log;
+
+  // Nothing stands in for an image that was asked for.
+  options.index = "0";
+  EXPECT_THAT(std::string(RunVisualization(skips, options).status().message()),
+              HasSubstr("/0.png: "));
+  options.index = "0,1,2";
+  ASSERT_TRUE(RunVisualization(skips, options).ok());
+  EXPECT_EQ(*ReadFile(options.output + "/truth.png"), expected);
 }
 
 TEST(RunVisualization, ShowsAnchorsOfAModelFileToo) {

@@ -1,11 +1,13 @@
 #include "experiments/trace_truth.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <opencv2/core.hpp>
@@ -20,6 +22,7 @@
 #include "experiments/anchor_matches.h"
 #include "experiments/candidate_fates.h"
 #include "experiments/load_experiment.h"
+#include "experiments/truth_life.h"
 #include "ssd/core/file.h"
 #include "ssd/matchers/matcher.h"
 #include "ssd/model/model_file.h"
@@ -255,10 +258,16 @@ class TraceTruthTest : public testing::Test {
 
   // `transforms`: those of data.train.
   Experiment Load(const std::string& transforms) {
-    const std::string base =
-        std::filesystem::absolute("experiments/quickstart/digits.textproto").string();
     const std::string data = absl::StrCat("coco { annotations: \"", folder_,
                                           "/truths.json\" images: \"", folder_, "\" }");
+    return LoadOn(absl::StrCat(data, " ", transforms), data, "");
+  }
+
+  // The same network on other data.
+  Experiment LoadOn(const std::string& train, const std::string& validation,
+                    const std::string& loader) {
+    const std::string base =
+        std::filesystem::absolute("experiments/quickstart/digits.textproto").string();
     Write("trace.textproto", absl::StrCat("# proto-file: experiments/experiment.proto\n"
                                           "# proto-message: ssd.Experiment\n"
                                           "base: \"",
@@ -271,10 +280,11 @@ model {
 }
 data {
   train { )",
-                                          data, " ", transforms, R"( }
+                                          train, R"( }
   validation { )",
-                                          data, R"( transform { resize {} } }
-  loader { batch_size: 1 workers: 0 }
+                                          validation, R"( transform { resize {} } }
+  loader { batch_size: 1 workers: 0 )",
+                                          loader, R"( }
 }
 )"));
     const auto experiment =
@@ -335,7 +345,10 @@ TEST_F(TraceTruthTest, NamesTheTransformThatDropsATruth) {
     if (!absl::StrContains(trace->text, "dropped")) continue;
     EXPECT_THAT(trace->text, ContainsRegex("\niou_crop +dropped: would be "));
     EXPECT_THAT(trace->text, Not(HasSubstr("\nresize"))) << "it goes on without the truth";
-    EXPECT_THAT(trace->text, HasSubstr("none: the network is not shown it"));
+    EXPECT_THAT(trace->text,
+                ContainsRegex("none: the network is not shown it: iou_crop of epoch [0-9]+ removed "
+                              "box 0 \\(its centre, -?[0-9.]+ -?[0-9.]+, lies outside its [0-9]+ "
+                              "x [0-9]+ view\\)\n"));
     return;
   }
   FAIL() << "no crop leaves the truth out";
@@ -370,6 +383,85 @@ TEST_F(TraceTruthTest, TellsLossScoreAndFateWithWeights) {
     for (int x = 0; x < picture.cols; ++x) dots += picture.at<cv::Vec3b>(y, x) == truth;
   }
   EXPECT_GT(dots, 100);
+}
+
+double SmoothL1(double x) { return std::abs(x) < 1 ? x * x / 2 : std::abs(x) - 0.5; }
+
+TEST_F(TraceTruthTest, TellsTheLossTermsOfAKnownNetwork) {
+  const Experiment experiment = Flipped();
+  const auto detector = SsdDetector::Create(experiment.model(), /*num_classes=*/2);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  {
+    // Codes of 0 and logits of (0, 3, 0), whatever it sees.
+    const at::NoGradGuard no_grad;
+    for (const Tensor& parameter : (*detector)->parameters()) parameter.zero_();
+    const std::string bias = "head.class_logits.0.bias";
+    (*detector)->named_parameters()[bias].copy_(at::tensor({0.0f, 3.0f, 0.0f}));
+  }
+  TraceOptions options = Options("a.png:0");
+  options.weights = folder_ + "/known.pt";
+  ASSERT_TRUE(SaveModel(options.weights, **detector, {{"dog", "cat"}, {1, 2}}, "").ok());
+  const auto life = FollowTruth(experiment, options);
+  ASSERT_TRUE(life.ok()) << life.status();
+  ASSERT_TRUE(life->losses.has_value());
+  ASSERT_EQ(life->losses->classification.size(), 1u);
+  ASSERT_EQ(life->losses->localization.size(), 1u);
+  const double of_background = std::log(std::exp(3.0) + 2);
+  const double of_dog = of_background - 3;
+  EXPECT_NEAR(life->losses->classification[0], of_dog, 1e-5);
+  // The truth (44.8, 6.4, 57.6, 32) in codes of the box (44, 12, 60, 28), arXiv:1512.02325,
+  // equation 2, over the variances 0.1 and 0.2.
+  const double first = SmoothL1((51.2 - 52) / 16 / 0.1) + SmoothL1((19.2 - 20) / 16 / 0.1) +
+                       SmoothL1(std::log(12.8 / 16) / 0.2) + SmoothL1(std::log(25.6 / 16) / 0.2);
+  EXPECT_NEAR(life->losses->localization[0], first, 1e-5);
+  // The other truth (6.4, 12.8, 25.6, 51.2) is forced upon one of the four boxes that lie a quarter
+  // of their side from its centre on each axis. Of the negatives three times as many count.
+  const double second = 2 * SmoothL1(0.25 / 0.1) + SmoothL1(std::log(19.2 / 16) / 0.2) +
+                        SmoothL1(std::log(38.4 / 16) / 0.2);
+  EXPECT_NEAR(life->losses->total, (2 * of_dog + 6 * of_background + first + second) / 2, 1e-5);
+
+  options.truth = "a.png:1";
+  const auto other = FollowTruth(experiment, options);
+  ASSERT_TRUE(other.ok()) << other.status();
+  ASSERT_EQ(other->losses->localization.size(), 1u);
+  EXPECT_NEAR(other->losses->localization[0], second, 1e-5);
+}
+
+TEST_F(TraceTruthTest, SaysWhyItLacksAnImage) {
+  // b.png is no image at all; of c.jpg the header is sound and the body cut.
+  Write("b.png", "no image");
+  cv::Mat noise(50, 100, CV_8UC3);
+  cv::randu(noise, cv::Scalar::all(0), cv::Scalar::all(255));
+  cv::imwrite(folder_ + "/c.jpg", noise);
+  const std::string jpeg = *ReadFile(folder_ + "/c.jpg");
+  Write("c.jpg", jpeg.substr(0, 2 * jpeg.size() / 3));
+  Write("boxes.csv",
+        "image,x0,y0,x1,y1,label\na.png,10,5,30,25,dog\nb.png,0,0,9,9,dog\nc.jpg,0,0,9,9,dog\n");
+  const std::string table = absl::StrCat("table { file: \"", folder_, "/boxes.csv\" }");
+  const auto error = [](const Experiment& experiment, const std::string& truth) {
+    return std::string(TraceTruth(experiment, Options(truth)).status().message());
+  };
+
+  const std::string resize = " transform { resize {} }";
+  const Experiment whole = LoadOn(table + resize, table, "on_bad_image: SKIP");
+  EXPECT_EQ(error(whole, "a.png:0"), "");
+  EXPECT_THAT(error(whole, "b.png:0"), AllOf(HasSubstr("--trace: b.png was left out of data.train "
+                                                       "(data.loader.on_bad_image: SKIP): "),
+                                             HasSubstr("/b.png: ")));
+  EXPECT_THAT(error(whole, "c.jpg:0"), AllOf(HasSubstr("--trace: c.jpg was left out of data.train "
+                                                       "(data.loader.on_bad_image: SKIP): "),
+                                             HasSubstr("/c.jpg: ")));
+  EXPECT_THAT(error(whole, "d.png:0"),
+              HasSubstr("data.train has no image 'd.png', nor has data.validation; give"));
+
+  const Experiment parts = LoadOn(table + " subset { to: 0.34 }" + resize,
+                                  table + " subset { from: 0.34 }", "on_bad_image: SKIP");
+  EXPECT_THAT(error(parts, "c.jpg:0"),
+              HasSubstr("data.train has no image 'c.jpg'; data.validation has it: give "
+                        "--split=validation"));
+  const Experiment first = LoadOn(table + " subset { to: 0.34 }" + resize,
+                                  table + " subset { to: 0.34 }", "on_bad_image: SKIP");
+  EXPECT_THAT(error(first, "c.jpg:0"), HasSubstr("its files name it, but subset"));
 }
 
 TEST_F(TraceTruthTest, SaysWhatIsWrong) {

@@ -11,8 +11,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "data/image_file.h"
+#include "data/image_header.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/sample_pipeline.h"
@@ -27,11 +30,6 @@
 
 namespace ssd {
 namespace {
-
-PixelBox InPixels(const Corners& box, ImageSize view) {
-  const auto width = static_cast<double>(view.width), height = static_cast<double>(view.height);
-  return {box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height};
-}
 
 struct ImageAndBox {
   std::string image;
@@ -52,9 +50,10 @@ absl::StatusOr<ImageAndBox> ParseTruth(const std::string& text) {
   return result;
 }
 
-// The index of the image that `name` means: by file name, else by its last part, else by id.
-absl::StatusOr<int64_t> FindImage(const Dataset& dataset, const std::string& name,
-                                  const std::string& field) {
+// The index of the image that `name` means: by file name, else by its last part, else by id;
+// nullopt: there is none.
+absl::StatusOr<std::optional<int64_t>> FindImage(const Dataset& dataset, const std::string& name,
+                                                 const std::string& field) {
   int64_t id = 0;
   const bool may_be_id = absl::SimpleAtoi(name, &id);
   std::vector<int64_t> of_name, of_last_part, of_id;
@@ -74,9 +73,12 @@ absl::StatusOr<int64_t> FindImage(const Dataset& dataset, const std::string& nam
                                                      "'; give the id of one"));
     }
   }
-  return absl::NotFoundError(absl::StrCat(
-      "--trace: ", field, " has no image '", name,
-      "'; give its file name or id, or --split=", field == "data.train" ? "validation" : "train"));
+  return std::optional<int64_t>();
+}
+
+// Whether `path` is of the image that is called `name`: whole, or by its last parts.
+bool IsCalled(const std::string& path, const std::string& name) {
+  return path == name || absl::EndsWith(path, absl::StrCat("/", name));
 }
 
 // The object that was at `place` before transforms dropped some (SamplePipeline numbers them).
@@ -118,11 +120,8 @@ class TruthFollower {
   }
 
  private:
-  absl::Status CheckFlags() const {
-    if (options_.split != "train" && options_.split != "validation") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--split=", options_.split, ": must be train or validation"));
-    }
+  absl::Status CheckFlags() {
+    SSD_ASSIGN_OR_RETURN(config_, DatasetOfSplit(experiment_, options_.split));
     if (options_.epoch < 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("--epoch=", options_.epoch, ": must be 0 or more"));
@@ -130,8 +129,8 @@ class TruthFollower {
     return absl::OkStatus();
   }
 
-  const DatasetConfig& Config() const {
-    return options_.split == "train" ? experiment_.data().train() : experiment_.data().validation();
+  bool SkipsBadImages() const {
+    return experiment_.data().loader().on_bad_image() == LoaderConfig::SKIP;
   }
 
   absl::Status OpenImage(const ImageAndBox& wanted) {
@@ -146,8 +145,11 @@ class TruthFollower {
           OpenDataset(experiment_, experiment_.data().train(), names, "data.train"));
       names = train->labels().names;
     }
-    SSD_ASSIGN_OR_RETURN(dataset_, OpenDataset(experiment_, Config(), names, life_.field));
-    SSD_ASSIGN_OR_RETURN(life_.index, FindImage(*dataset_, wanted.image, life_.field));
+    SSD_ASSIGN_OR_RETURN(dataset_, OpenDataset(experiment_, *config_, names, life_.field));
+    SSD_ASSIGN_OR_RETURN(const std::optional<int64_t> index,
+                         FindImage(*dataset_, wanted.image, life_.field));
+    if (!index.has_value()) return NoSuchImage(wanted.image);
+    life_.index = *index;
     SSD_ASSIGN_OR_RETURN(life_.image, dataset_->GetAnnotations(life_.index));
     life_.place = wanted.box;
     life_.annotation_file = dataset_->AnnotationFile(life_.index);
@@ -157,6 +159,49 @@ class TruthFollower {
     return absl::InvalidArgumentError(
         absl::StrCat("--trace=", options_.truth, ": ", life_.image.file_name, " has ", objects,
                      " objects", objects == 0 ? "" : absl::StrCat(", 0 to ", objects - 1)));
+  }
+
+  // Why the dataset has no image that is called `name`.
+  absl::Status NoSuchImage(const std::string& name) const {
+    bool is_named = false;
+    for (const std::string& file : dataset_->NamedImageFiles()) {
+      if (!IsCalled(file, name)) continue;
+      is_named = true;
+      if (!SkipsBadImages()) break;
+      const absl::Status readable = ReadImageSize(file).status();
+      if (!readable.ok()) return WasLeftOut(name, readable);
+    }
+    const std::string other = options_.split == "train" ? "validation" : "train";
+    const std::string missing =
+        absl::StrCat("--trace: ", life_.field, " has no image '", name, "'");
+    if (IsIn(other, name)) {
+      return absl::NotFoundError(
+          absl::StrCat(missing, "; data.", other, " has it: give --split=", other));
+    }
+    if (is_named) {
+      return absl::NotFoundError(absl::StrCat(
+          missing, ": its files name it, but subset or drop_images_without_objects leaves it out"));
+    }
+    return absl::NotFoundError(
+        absl::StrCat(missing, ", nor has data.", other, "; give the file name or id of one"));
+  }
+
+  absl::Status WasLeftOut(const std::string& image, const absl::Status& reason) const {
+    return absl::Status(reason.code(),
+                        absl::StrCat("--trace: ", image, " was left out of ", life_.field,
+                                     " (data.loader.on_bad_image: SKIP): ", reason.message()));
+  }
+
+  // Whether the dataset of another split has the image.
+  bool IsIn(const std::string& split, const std::string& name) const {
+    const absl::StatusOr<const DatasetConfig*> config = DatasetOfSplit(experiment_, split);
+    if (!config.ok()) return false;
+    const std::string field = absl::StrCat("data.", split);
+    const absl::StatusOr<std::unique_ptr<Dataset>> dataset =
+        OpenDataset(experiment_, **config, LabelNames(experiment_), field);
+    if (!dataset.ok()) return false;
+    const absl::StatusOr<std::optional<int64_t>> index = FindImage(**dataset, name, field);
+    return index.ok() && index->has_value();
   }
 
   absl::Status MakeNetwork() {
@@ -177,7 +222,12 @@ class TruthFollower {
     TruthView view;
     SSD_ASSIGN_OR_RETURN(
         view.sample, pipeline.Make(*dataset_, life_.index, experiment_.seed(), epoch, observer));
-    SSD_ASSIGN_OR_RETURN(view.rgb, pipeline.Render(view.sample));
+    absl::StatusOr<cv::Mat> rgb = pipeline.Render(view.sample);
+    if (!rgb.ok()) {
+      const bool is_skipped = SkipsBadImages() && IsBadImage(rgb.status());
+      return is_skipped ? WasLeftOut(life_.image.file_name, rgb.status()) : rgb.status();
+    }
+    view.rgb = *std::move(rgb);
     if (const Annotation* object = Find(view.sample, life_.place); object != nullptr) {
       view.object = static_cast<size_t>(object - view.sample.truth.objects.data());
       view.matches = MatchAnchors(Setting(), view.sample.truth.objects, view.size())[*view.object];
@@ -191,16 +241,18 @@ class TruthFollower {
     life_.seed = experiment_.seed();
     life_.epoch = options_.epoch;
     bool is_dropped = false;
+    PixelBox original = life_.annotated().box;  // in the image's pixels, cut as crops have cut it
     const SamplePipeline::Observer observer = [&](const std::string& name, const Sample& sample) {
       if (is_dropped) return;
       const Annotation* object = Find(sample, life_.place);
       is_dropped = object == nullptr;
-      const PixelBox box = is_dropped ? sample.geometry.ToView(life_.annotated().box) : object->box;
+      const PixelBox box = is_dropped ? sample.geometry.ToView(original) : object->box;
+      original = sample.geometry.ToOriginal(box);
       life_.transforms.push_back({name, box, sample.geometry.view, is_dropped});
     };
-    SSD_ASSIGN_OR_RETURN(life_.training, View(life_.field, Config(), options_.epoch, observer));
-    SSD_ASSIGN_OR_RETURN(Sample original, dataset_->Get(life_.index));
-    life_.original = std::move(original.image);
+    SSD_ASSIGN_OR_RETURN(life_.training, View(life_.field, *config_, options_.epoch, observer));
+    SSD_ASSIGN_OR_RETURN(Sample whole, dataset_->Get(life_.index));
+    life_.original = std::move(whole.image);
     return absl::OkStatus();
   }
 
@@ -289,14 +341,12 @@ class TruthFollower {
   }
 
   static void ListDetections(const Said& said, TruthDetection& detection) {
-    const auto boxes = said.detections.boxes.accessor<float, 3>();
+    const Tensor boxes = said.detections.boxes[0].contiguous();
     const auto scores = said.detections.scores.accessor<float, 2>();
     const auto labels = said.detections.labels.accessor<int64_t, 2>();
     const int64_t count = said.detections.counts.accessor<int64_t, 1>()[0];
     for (int64_t i = 0; i < count; ++i) {
-      const auto corners = boxes[0][i];
-      const PixelBox box =
-          InPixels({corners[0], corners[1], corners[2], corners[3]}, detection.view.size());
+      const PixelBox box = InPixels(boxes, i, detection.view.size());
       const double iou = BoxIou(box, detection.view.truth().box);
       if (iou >= kLeastOverlap) detection.near.push_back({detection.detections.size(), iou});
       detection.detections.push_back({box, scores[0][i], labels[0][i]});
@@ -342,6 +392,7 @@ class TruthFollower {
 
   const Experiment& experiment_;
   const TraceOptions& options_;
+  const DatasetConfig* config_ = nullptr;  // that options_.split names
   std::optional<TrainedModel> model_;
   std::shared_ptr<SsdDetector> network_;
   std::unique_ptr<Dataset> dataset_;

@@ -81,11 +81,25 @@ class LifeWriter {
     if (all > kMostRows) absl::StrAppend(&text_, "and ", all - kMostRows, " more\n");
   }
 
+  // Which transform removed the truth, the last that is told of. All of this project's keep those
+  // whose centre they show.
+  std::string RemovalText() const {
+    const TransformedTruth& last = life_.transforms.back();
+    const std::string removed =
+        absl::StrCat(last.transform, " of epoch ", life_.epoch, " removed box ", life_.place);
+    const double x = (last.box.x0 + last.box.x1) / 2, y = (last.box.y0 + last.box.y1) / 2;
+    const bool is_shown = x >= 0 && x <= static_cast<double>(last.view.width) && y >= 0 &&
+                          y <= static_cast<double>(last.view.height);
+    if (is_shown) return removed;
+    return absl::StrFormat("%s (its centre, %.1f %.1f, lies outside its %s view)", removed, x, y,
+                           SizeText(last.view));
+  }
+
   void TellMatches() {
     absl::StrAppend(&text_, "\nDefault boxes that answer for it\n");
     const TruthView& view = life_.training;
     if (!view.object.has_value()) {
-      absl::StrAppend(&text_, "none: the network is not shown it\n");
+      absl::StrAppend(&text_, "none: the network is not shown it: ", RemovalText(), "\n");
       return;
     }
     if (life_.nearest.has_value()) {

@@ -10,6 +10,7 @@
 #include "experiments/run_detection.h"
 #include "experiments/run_evaluation.h"
 #include "experiments/run_folder.h"
+#include "ssd/core/plural.h"
 #include "ssd/core/status_macros.h"
 #include "tools/command_line.h"
 #include "tools/interrupt.h"
@@ -20,6 +21,12 @@ struct Flags {
   std::string run, config, data;
   ssd::DetectionOptions detection;
 };
+
+// "1 image, 2 detections".
+std::string Counts(const ssd::DetectionSummary& summary) {
+  return absl::StrCat(ssd::Plural(summary.images, "image"), ", ",
+                      ssd::Plural(summary.detections, "detection"));
+}
 
 absl::Status DetectInImages(const Flags& flags, std::vector<std::string> inputs) {
   if (!flags.config.empty()) {
@@ -32,8 +39,7 @@ absl::Status DetectInImages(const Flags& flags, std::vector<std::string> inputs)
   SSD_ASSIGN_OR_RETURN(const std::vector<std::string> files, ssd::ImageFiles(inputs));
   SSD_ASSIGN_OR_RETURN(const ssd::DetectionSummary summary,
                        ssd::RunDetection(files, flags.detection, std::cout));
-  std::fprintf(stderr, "%lld images, %lld detections, %.1f images/s in the network%s%s\n",
-               static_cast<long long>(summary.images), static_cast<long long>(summary.detections),
+  std::fprintf(stderr, "%s, %.1f images/s in the network%s%s\n", Counts(summary).c_str(),
                summary.seconds > 0 ? summary.images / summary.seconds : 0.0,
                summary.output.empty() ? "" : "; pictures in ", summary.output.c_str());
   if (summary.unreadable_images == 0) return absl::OkStatus();
@@ -50,8 +56,7 @@ absl::Status DetectInDataset(const Flags& flags, const std::vector<std::string>&
       ssd::LoadExperimentToEvaluate(flags.config, overrides, flags.data, ssd::WorkingDirectory()));
   SSD_ASSIGN_OR_RETURN(const ssd::DetectionSummary summary,
                        ssd::RunDatasetDetection(experiment, flags.detection));
-  std::fprintf(stderr, "%lld images, %lld detections, %.1f images/s\n",
-               static_cast<long long>(summary.images), static_cast<long long>(summary.detections),
+  std::fprintf(stderr, "%s, %.1f images/s\n", Counts(summary).c_str(),
                summary.seconds > 0 ? summary.images / summary.seconds : 0.0);
   std::cout << summary.output << "/detections.json\n";
   return absl::OkStatus();

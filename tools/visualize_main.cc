@@ -107,6 +107,9 @@ int main(int argc, char** argv) {
       const absl::Status refused =
           command_line.RefuseGiven({"count", "index", "columns", "min_score"}, "with --trace");
       if (!refused.ok()) return ssd::ExitStatus(refused);
+    } else if (!options.index.empty()) {
+      const absl::Status refused = command_line.RefuseGiven({"count"}, "with --index");
+      if (!refused.ok()) return ssd::ExitStatus(refused);
     }
     return ssd::ExitStatus(Visualize(flags, overrides));
   });

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "ssd/core/plural.h"
 #include "ssd/eval/metrics_text.h"
 #include "ssd/report/class_colors.h"
 #include "ssd/report/html_page.h"
@@ -47,10 +48,6 @@ const char* Meaning(const std::string& metric) {
 std::string Name(const LabelMap& labels, int64_t label) {
   return label >= 1 && label <= labels.num_classes() ? labels.names[label - 1]
                                                      : absl::StrCat("#", label);
-}
-
-std::string Plural(size_t count, const std::string& noun) {
-  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
 
 // Collects the page.

@@ -217,6 +217,7 @@ grep -q '^Truth 0 of scene 0 ' out.txt && grep -q 'loc. loss' out.txt || fail "t
 for flag in count=2 index=1 columns=2 min_score=0.5; do
   expect 2 "--${flag%=*} has no effect with --trace" "$tools/visualize" --run=whole --trace=1:0 --$flag
 done
+expect 2 "--count has no effect with --index" "$tools/visualize" --run=whole --count=2 --index=0,1 --output=sheets
 expect 2 "give --config=F or --run=DIR" "$tools/visualize" --show=truth
 expect 2 "did you mean 'truth'?" "$tools/visualize" --config=tiny.textproto --show=truths --output=sheets
 
@@ -254,7 +255,7 @@ expect 2 "--quality has no effect without --size or --longest_side" "$tools/pack
   --output=other.packed
 expect 2 "no packed dataset" "$tools/pack" --verify=tiny.textproto
 expect 2 "want WxH" "$tools/pack" --config=tiny.textproto --size=300 --output=other.packed
-expect 2 "--split is 'test'" "$tools/pack" --config=tiny.textproto --split=test --output=other.packed
+expect 2 "--split=test: must be train or validation" "$tools/pack" --config=tiny.textproto --split=test --output=other.packed
 
 # A sweep, stopped and resumed, tabulates what an undisturbed one does.
 cat > sweep.textproto << END
