@@ -182,11 +182,6 @@ class Visualization {
     }
     SSD_ASSIGN_OR_RETURN(const DatasetConfig* const config, DatasetOfSplit(experiment_, split));
     SSD_ASSIGN_OR_RETURN(opened.dataset, OpenDataset(experiment_, *config, names, opened.field));
-    const int64_t size = opened.dataset->size();
-    if (size == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          opened.field, ": there are no images; check its files and its subset (from, to)"));
-    }
     data = std::move(opened);
     return &*data;
   }
