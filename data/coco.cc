@@ -21,6 +21,7 @@
 #include "data/image_file.h"
 #include "data/truth_collector.h"
 #include "ssd/core/annotations.h"
+#include "ssd/core/file.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
@@ -92,6 +93,7 @@ class CocoJoin {
           continue;
         }
         if (!*is_file) {
+          truths_.SkipBadImage(absl::NotFoundError(file));  // keeps its place
           SSD_RETURN_IF_ERROR(Fault(ProblemKind::kMissingImage, image.line,
                                     absl::StrCat("image ", image.id, ": no file '", image.file_name,
                                                  "' in coco.images")));
@@ -182,7 +184,7 @@ class CocoJoin {
     if (truths_.SkipBadImage(status)) return absl::OkStatus();
     if (context_.problems == nullptr) return status;
     return truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file, 0,
-                         std::string(status.message()));
+                         MessageWithoutFile(status, file));
   }
 
   std::string CategoryIds() const {

@@ -36,6 +36,7 @@ enum class ProblemKind {
   kNoObjects,          // an image without objects
   kCrowdedImage,       // far more objects than the others'
   kRareLabel,          // too few objects to learn from
+  kSmallObjects,       // most objects are small in the network's view
   // Found by looking at images.
   kUnreadableImage,            // missing, truncated, not an image, too large
   kSizeMismatch,               // another size than annotated
@@ -45,6 +46,8 @@ enum class ProblemKind {
   kLeak,                       // an image of the training data that the validation data also has
   kAnnotationMissingForImage,  // a file in the folder of images that no annotation names
   kMismatchedSplits,           // classes of training and validation differ
+  // Found by looking at anchors.
+  kLowAnchorRecall,  // too many truths that no anchor overlaps enough
 };
 
 enum class Severity {

@@ -36,9 +36,10 @@ struct DatasetContext {
   // fault is left out; only what leaves no dataset at all is still an error. Outlives the call.
   ProblemLog* problems = nullptr;
   // Null: an image that cannot be read where a dataset looks at it, for its size, is an error.
-  // Else, and without `problems`, it is left out and named on the log, and its place among all
-  // images, those left out too, is added here, in ascending order; what is not the image's fault
-  // (IsBadImage, image_header.h) is still an error. Empty before the call, which it outlives.
+  // Else it is left out and its place among all images, those left out too, is added here, in
+  // ascending order. Without `problems` it is named on the log, and what is not the image's fault
+  // (IsBadImage, image_header.h) is still an error; with them it is a fault as any other, and a
+  // subset holds the images that it holds without them. Empty before the call, which it outlives.
   std::vector<int64_t>* bad_images = nullptr;
 };
 

@@ -96,14 +96,15 @@ absl::Status CheckSize(absl::string_view name, ImageSize size, ImageSize announc
                    " are announced; correct the annotation or replace the image"));
 }
 
-absl::StatusOr<ImageSize> SizeOf(absl::string_view bytes, absl::string_view name) {
+// ReadEncodedHeader, whose callers see to exceptions.
+absl::StatusOr<ImageHeader> HeaderOf(absl::string_view bytes, absl::string_view name) {
   SSD_RETURN_IF_ERROR(CheckLength(bytes, name));
-  ImageHeader header;
-  if (FormatOf(bytes) == ImageFormat::kJpeg) {
-    SSD_ASSIGN_OR_RETURN(header, JpegReader(bytes, name).ReadHeader());
-  } else {
-    SSD_ASSIGN_OR_RETURN(header, ReadImageHeader(bytes, name));
-  }
+  if (FormatOf(bytes) == ImageFormat::kJpeg) return JpegReader(bytes, name).ReadHeader();
+  return ReadImageHeader(bytes, name);
+}
+
+absl::StatusOr<ImageSize> SizeOf(absl::string_view bytes, absl::string_view name) {
+  SSD_ASSIGN_OR_RETURN(const ImageHeader header, HeaderOf(bytes, name));
   return header.size();
 }
 
@@ -223,6 +224,10 @@ bool IsImageName(absl::string_view file_name) {
     if (absl::EndsWithIgnoreCase(file_name, extension)) return true;
   }
   return false;
+}
+
+absl::StatusOr<ImageHeader> ReadEncodedHeader(absl::string_view bytes, absl::string_view name) {
+  return CatchExceptions(name, [&] { return HeaderOf(bytes, name); });
 }
 
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path) {

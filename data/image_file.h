@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "data/image_header.h"
 #include "data/lazy_image.h"
 #include "ssd/core/geometry.h"
 
@@ -31,6 +32,10 @@ bool IsImageName(absl::string_view file_name);
 // read, of other formats, which may tell of size and orientation at their end, the whole file.
 // \error as OpenImageFile.
 absl::StatusOr<ImageSize> ReadImageSize(const std::string& path);
+
+// The header of an image file's bytes, of any format; `name` stands in messages.
+// \error as OpenEncodedImage.
+absl::StatusOr<ImageHeader> ReadEncodedHeader(absl::string_view bytes, absl::string_view name);
 
 // The image file at `path`, its header read, its pixels not yet.
 // \error NotFound, PermissionDenied; DataLoss for what is no image; ResourceExhausted for too many

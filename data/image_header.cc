@@ -33,12 +33,6 @@ uint32_t BigEndian(absl::string_view bytes, size_t at) {
   return value;
 }
 
-absl::Status TruncatedError(absl::string_view name, absl::string_view format,
-                            absl::string_view bytes) {
-  return CorruptImageError(name,
-                           absl::StrCat("truncated ", format, ", ends at byte ", bytes.size()));
-}
-
 // PNG, third edition, section 5. OpenCV takes a truncated file for a whole one or prints, depending
 // on where it ends; hence all chunks.
 absl::StatusOr<ImageHeader> ReadPngHeader(absl::string_view bytes, absl::string_view name) {
@@ -66,20 +60,20 @@ absl::StatusOr<ImageHeader> ReadPngHeader(absl::string_view bytes, absl::string_
     }
     at += kFrame + length;
   }
-  return TruncatedError(name, "PNG", bytes);
+  return TruncatedImageError(name, "PNG", bytes);
 }
 
 // BITMAPFILEHEADER, then BITMAPCOREHEADER or BITMAPINFOHEADER and its successors.
 absl::StatusOr<ImageHeader> ReadBmpHeader(absl::string_view bytes, absl::string_view name) {
   constexpr uint32_t kCoreHeader = 12, kInfoHeader = 40;
   constexpr size_t kInfo = 14;  // where it begins
-  if (bytes.size() < kInfo + kCoreHeader) return TruncatedError(name, "BMP", bytes);
+  if (bytes.size() < kInfo + kCoreHeader) return TruncatedImageError(name, "BMP", bytes);
   const uint32_t header_size = LittleEndian(bytes, kInfo, 4);
   const bool is_core = header_size == kCoreHeader;
   if (!is_core && header_size < kInfoHeader) {
     return CorruptImageError(name, absl::StrCat("BMP with a header of ", header_size, " bytes"));
   }
-  if (bytes.size() - kInfo < header_size) return TruncatedError(name, "BMP", bytes);
+  if (bytes.size() - kInfo < header_size) return TruncatedImageError(name, "BMP", bytes);
   const auto side = [&](size_t index) {
     if (is_core) return int64_t{LittleEndian(bytes, kInfo + 4 + 2 * index, 2)};
     return int64_t{static_cast<int32_t>(LittleEndian(bytes, kInfo + 4 + 4 * index, 4))};
@@ -97,7 +91,7 @@ absl::StatusOr<ImageHeader> ReadBmpHeader(absl::string_view bytes, absl::string_
   }
   const int64_t row = (header.stored.width * bits + 31) / 32 * 4;
   const int64_t end = int64_t{LittleEndian(bytes, 10, 4)} + row * header.stored.height;
-  if (static_cast<int64_t>(bytes.size()) < end) return TruncatedError(name, "BMP", bytes);
+  if (static_cast<int64_t>(bytes.size()) < end) return TruncatedImageError(name, "BMP", bytes);
   return header;
 }
 
@@ -106,7 +100,7 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
   constexpr size_t kRiffHeader = 8, kFirstChunk = 12, kChunkHeader = 8;
   if (bytes.size() < kFirstChunk + kChunkHeader ||
       bytes.size() - kRiffHeader < LittleEndian(bytes, 4, 4)) {
-    return TruncatedError(name, "WebP", bytes);
+    return TruncatedImageError(name, "WebP", bytes);
   }
   const absl::string_view kind = bytes.substr(kFirstChunk, 4);
   const size_t data = kFirstChunk + kChunkHeader;
@@ -132,7 +126,7 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
                    int64_t{LittleEndian(bytes, data + 4, 3)} + 1};
   for (size_t at = kFirstChunk; at < bytes.size() && bytes.size() - at >= kChunkHeader;) {
     const size_t length = LittleEndian(bytes, at + 4, 4);
-    if (bytes.size() - at - kChunkHeader < length) return TruncatedError(name, "WebP", bytes);
+    if (bytes.size() - at - kChunkHeader < length) return TruncatedImageError(name, "WebP", bytes);
     if (bytes.substr(at, 4) == "EXIF") {
       absl::string_view exif = bytes.substr(at + kChunkHeader, length);
       // JPEG's prefix, which some programs leave there.
@@ -148,13 +142,13 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
 // TIFF 6.0, BigTIFF. The first image of several.
 absl::StatusOr<ImageHeader> ReadTiffHeader(absl::string_view bytes, absl::string_view name) {
   const std::optional<TiffDirectory> directory = TiffDirectory::Open(bytes);
-  if (!directory || !directory->IsWhole()) return TruncatedError(name, "TIFF", bytes);
+  if (!directory || !directory->IsWhole()) return TruncatedImageError(name, "TIFF", bytes);
   // Directories and their longer values usually come last.
   for (const int tag : {TiffDirectory::kBitsPerSample, TiffDirectory::kStripOffsets,
                         TiffDirectory::kStripByteCounts, TiffDirectory::kColorMap,
                         TiffDirectory::kTileOffsets, TiffDirectory::kTileByteCounts}) {
     if (directory->Has(tag) && directory->Numbers(tag).empty()) {
-      return TruncatedError(name, "TIFF", bytes);
+      return TruncatedImageError(name, "TIFF", bytes);
     }
   }
   const std::vector<uint64_t> width = directory->Numbers(TiffDirectory::kImageWidth);
@@ -177,7 +171,7 @@ absl::StatusOr<ImageHeader> ReadTiffHeader(absl::string_view bytes, absl::string
     const std::vector<uint64_t> counts = directory->Numbers(counts_tag);
     for (size_t i = 0; i < offsets.size() && i < counts.size(); ++i) {
       if (offsets[i] > bytes.size() || bytes.size() - offsets[i] < counts[i]) {
-        return TruncatedError(name, "TIFF", bytes);
+        return TruncatedImageError(name, "TIFF", bytes);
       }
     }
   }
@@ -211,7 +205,7 @@ absl::StatusOr<ImageHeader> ReadPnmHeader(absl::string_view bytes, absl::string_
   const int64_t maximum = has_maximum ? next() : 1;
   if (header.stored.width < 0 || header.stored.height < 0 || maximum < 0) {
     return at < bytes.size() ? CorruptImageError(name, "PNM with a header that is no number")
-                             : TruncatedError(name, "PNM", bytes);
+                             : TruncatedImageError(name, "PNM", bytes);
   }
   SSD_RETURN_IF_ERROR(CheckPixels(name, header.stored));
   if (kind < '4') return header;  // plain text, of any length
@@ -220,7 +214,7 @@ absl::StatusOr<ImageHeader> ReadPnmHeader(absl::string_view bytes, absl::string_
                           : header.stored.width * (kind == '6' ? 3 : 1) * (maximum > 255 ? 2 : 1);
   // One white space is between header and pixels.
   const int64_t end = static_cast<int64_t>(at) + 1 + row * header.stored.height;
-  if (static_cast<int64_t>(bytes.size()) < end) return TruncatedError(name, "PNM", bytes);
+  if (static_cast<int64_t>(bytes.size()) < end) return TruncatedImageError(name, "PNM", bytes);
   return header;
 }
 
@@ -276,6 +270,12 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::strin
 absl::Status CorruptImageError(absl::string_view name, absl::string_view what) {
   return absl::DataLossError(
       absl::StrCat(name, ": ", what, "; replace the file or drop the image"));
+}
+
+absl::Status TruncatedImageError(absl::string_view name, absl::string_view format,
+                                 absl::string_view bytes) {
+  return CorruptImageError(name,
+                           absl::StrCat("truncated ", format, ", ends at byte ", bytes.size()));
 }
 
 absl::Status OutOfMemoryError(absl::string_view name) {

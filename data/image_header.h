@@ -43,6 +43,10 @@ absl::StatusOr<ImageHeader> ReadImageHeader(absl::string_view bytes, absl::strin
 // DataLoss "name: what; ...".
 absl::Status CorruptImageError(absl::string_view name, absl::string_view what);
 
+// The same of one of which `bytes` is all there is: "name: truncated PNG, ends at byte 7; ...".
+absl::Status TruncatedImageError(absl::string_view name, absl::string_view format,
+                                 absl::string_view bytes);
+
 // Internal "name: ...": there is no memory to decode it in.
 absl::Status OutOfMemoryError(absl::string_view name);
 

@@ -54,6 +54,7 @@ void JpegReader::Errors::Emit(j_common_ptr jpeg, int level) {
     case JWRN_JPEG_EOF:
     case JWRN_MUST_RESYNC:
       Of(jpeg).data_lost = true;
+      Of(jpeg).is_truncated = jpeg->err->msg_code == JWRN_JPEG_EOF;
       jpeg->err->format_message(jpeg, Of(jpeg).message);
       break;
     default:  // all pixels are there
@@ -69,6 +70,7 @@ JpegReader::JpegReader(absl::string_view bytes, absl::string_view name)
   errors_.manager.output_message = Errors::Print;
   errors_.message[0] = '\0';
   errors_.data_lost = false;
+  errors_.is_truncated = false;
   created_ = Create();
 }
 
@@ -110,7 +112,7 @@ absl::StatusOr<DecodedRegion> JpegReader::ReadRegion(const cv::Rect& region, int
   const cv::Rect wanted = Reduced(region, decoded.reduction);
   const bool reads_whole = jpeg_has_multiple_scans(&jpeg_) || jpeg_.arith_code;
   cv::Rect read = reads_whole ? whole : wanted;
-  if (read != whole && !ends) return CorruptImageError(name_, "truncated JPEG");
+  if (read != whole && !ends) return TruncatedImageError(name_, "JPEG", bytes_);
   // Where two steps of reduced colour remain, libjpeg-turbo before 3.0 counts kept columns wrong.
   const bool can_keep_columns = decoded.reduction == 1 || jpeg_.max_h_samp_factor <= 2;
   if (!can_keep_columns) {
@@ -182,6 +184,7 @@ bool JpegReader::ReadRows(JDIMENSION first, JDIMENSION end, unsigned char* rows,
 
 absl::Status JpegReader::Error() const {
   if (errors_.manager.msg_code == JERR_OUT_OF_MEMORY) return OutOfMemoryError(name_);
+  if (errors_.is_truncated) return TruncatedImageError(name_, "JPEG", bytes_);
   return CorruptImageError(name_, errors_.message);
 }
 

@@ -46,6 +46,7 @@ class JpegReader {
     std::jmp_buf on_error;
     char message[JMSG_LENGTH_MAX];
     bool data_lost;
+    bool is_truncated;  // the first that was lost is the end
 
     static Errors& Of(j_common_ptr jpeg) { return *reinterpret_cast<Errors*>(jpeg->err); }
     static void Exit(j_common_ptr jpeg);

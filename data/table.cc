@@ -10,7 +10,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
 #include "data/file_presence.h"
@@ -162,9 +161,8 @@ class TableJoin {
     if (truths_.SkipBadImage(status)) return absl::OkStatus();
     if (absl::IsNotFound(status)) return MissingImage(image);
     const std::string file = FileOf(image);
-    return truths_.Fault(
-        Severity::kError, ProblemKind::kUnreadableImage, file, 0,
-        std::string(absl::StripPrefix(status.message(), absl::StrCat(file, ": "))));
+    return truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file, 0,
+                         MessageWithoutFile(status, file));
   }
 
   absl::Status MissingImage(const TableImage& image) const {

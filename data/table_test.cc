@@ -528,13 +528,14 @@ TEST_F(TableTest, ASubsetHoldsTheSameOtherImagesWithoutADamagedOne) {
     std::vector<std::string> images;
     std::vector<int64_t> bad_images;
   };
-  const auto part = [this](const std::string& subset) {
+  const auto part = [this](const std::string& subset, ProblemLog* problems) {
     DatasetConfig config;
     config.mutable_table()->set_file(root_ + "/boxes.csv");
     config.mutable_table()->set_images(root_ + "/photos");
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(subset, config.mutable_subset()));
     Part result;
     DatasetContext context;
+    context.problems = problems;
     context.bad_images = &result.bad_images;
     const auto dataset = CreateDataset(config, context);
     EXPECT_TRUE(dataset.ok()) << dataset.status();
@@ -547,7 +548,7 @@ TEST_F(TableTest, ASubsetHoldsTheSameOtherImagesWithoutADamagedOne) {
   const std::vector<std::string> subsets = {"to: 0.5", "from: 0.5", "to: 0.5 shuffle_seed: 7",
                                             "from: 0.5 shuffle_seed: 7"};
   std::vector<Part> whole;
-  for (const std::string& subset : subsets) whole.push_back(part(subset));
+  for (const std::string& subset : subsets) whole.push_back(part(subset, nullptr));
 
   for (int damaged = 0; damaged < kImages; ++damaged) {
     SCOPED_TRACE(damaged);
@@ -556,8 +557,14 @@ TEST_F(TableTest, ASubsetHoldsTheSameOtherImagesWithoutADamagedOne) {
     std::vector<size_t> bad;  // images of each part
     for (size_t i = 0; i < subsets.size(); ++i) {
       SCOPED_TRACE(subsets[i]);
-      const Part rest = part(subsets[i]);
+      const Part rest = part(subsets[i], nullptr);
       bad.push_back(rest.bad_images.size());
+      // `check`, which records faults, sees what a run sees.
+      ProblemLog log;
+      const Part checked = part(subsets[i], &log);
+      EXPECT_EQ(checked.images, rest.images);
+      EXPECT_EQ(checked.bad_images, rest.bad_images);
+      EXPECT_EQ(log.Take().size(), 1u);
       std::vector<std::string> images = rest.images;
       for (const int64_t place : rest.bad_images) images.insert(images.begin() + place, name);
       EXPECT_EQ(images, whole[i].images);

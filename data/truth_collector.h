@@ -35,8 +35,9 @@ class TruthCollector {
   absl::Status Fault(Severity severity, ProblemKind kind, absl::string_view file, int64_t line,
                      std::string message);
 
-  // Whether an image is left out for `error`, met in reading it (DatasetContext::bad_images); if
-  // so, it has been named, and counted in the place of the next that is added.
+  // Whether an image is left out for `error`, met in reading it (DatasetContext::bad_images), and
+  // that is no fault; if so, it has been named. With a problem log it is one, for the caller to
+  // record. Its place, that of the next image that is added, is counted either way.
   bool SkipBadImage(const absl::Status& error);
 
   // Declares a class, whether or not an object is of it, with its id in the files (COCO); in the

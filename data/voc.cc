@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
 #include "data/file_presence.h"
@@ -184,9 +183,8 @@ absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& cont
         parsed.kind == ProblemKind::kMissingImage || parsed.kind == ProblemKind::kUnreadableImage;
     if (is_of_image && truths.SkipBadImage(parsed.status)) return absl::OkStatus();
     if (context.problems == nullptr) return parsed.status;
-    const absl::string_view message = parsed.status.message();
     return truths.Fault(Severity::kError, parsed.kind, parsed.file, 0,
-                        std::string(absl::StripPrefix(message, absl::StrCat(parsed.file, ": "))));
+                        MessageWithoutFile(parsed.status, parsed.file));
   }
   Annotations image;
   image.image_id = id;

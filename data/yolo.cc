@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "data/data_problem.h"
 #include "data/dataset.h"
 #include "data/image_file.h"
@@ -156,11 +155,6 @@ void ReadImage(const fs::path& folder, YoloImage& image) {
   }
 }
 
-// Message `status` without the file it begins with.
-std::string Bare(const absl::Status& status, const std::string& file) {
-  return std::string(absl::StripPrefix(status.message(), absl::StrCat(file, ": ")));
-}
-
 // Joins images, labels and class names.
 class YoloJoin {
  public:
@@ -210,7 +204,7 @@ class YoloJoin {
     if (!has_labels && !absl::IsNotFound(image.labels.status())) {
       truths_.LeaveOut(image.name);
       return truths_.Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, image.label_file,
-                           0, Bare(image.labels.status(), image.label_file));
+                           0, MessageWithoutFile(image.labels.status(), image.label_file));
     }
     SSD_ASSIGN_OR_RETURN(const int64_t index, truths_.AddImage({id, image.name, *image.size, {}},
                                                                has_labels ? image.label_file : ""));
@@ -255,7 +249,7 @@ class YoloJoin {
                            absl::StrCat("no file ", file, "; add it or delete the line"));
     }
     return truths_.Fault(Severity::kError, ProblemKind::kUnreadableImage, file, 0,
-                         Bare(image.size.status(), file));
+                         MessageWithoutFile(image.size.status(), file));
   }
 
   const YoloOptions& options_;

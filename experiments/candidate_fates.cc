@@ -34,10 +34,6 @@ bool AreEqual(const Corners& a, const Corners& b) {
   return a.x0 == b.x0 && a.y0 == b.y0 && a.x1 == b.x1 && a.y1 == b.y1;
 }
 
-float IouOf(const Corners& a, const Corners& b) {
-  return Iou(a.x0, a.y0, a.x1, a.y1, BoxArea(a), b.x0, b.y0, b.x1, b.y1, BoxArea(b));
-}
-
 // The detections of one image.
 class DetectionList {
  public:
@@ -134,7 +130,7 @@ CandidateFate FateOf(int64_t anchor, int64_t label, const Tensor& boxes, const T
       result.iou = 1;
       return result;
     }
-    const float iou = IouOf(box, result.box);
+    const float iou = Iou(box, result.box);
     if (iou <= most) continue;
     most = iou;
     result.detection = i;
@@ -170,7 +166,7 @@ CandidateFate FateOf(int64_t anchor, int64_t label, const Tensor& boxes, const T
   }
   for (int64_t i = 0; i < found.count(); ++i) {
     if (!comes_before(i)) continue;
-    const float iou = IouOf(found.box(i), result.box);
+    const float iou = Iou(found.box(i), result.box);
     if (!(iou > limit || (rules->suppress_equal && iou == limit))) continue;
     result.fate = Fate::kSuppressed;
     result.detection = i;

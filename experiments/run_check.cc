@@ -6,6 +6,8 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -115,7 +117,24 @@ absl::Status CheckAnnotations(const Experiment& experiment, const SsdDetector& d
   SSD_ASSIGN_OR_RETURN(TruthFindings findings, inspected.get());
   check.statistics = std::move(findings.statistics);
   Append(std::move(findings.problems), check.problems);
+  Append(FindSizeProblems(dataset, check.statistics), check.problems);
+  Append(FindAnchorProblems(dataset, check.anchors), check.problems);
   return absl::OkStatus();
+}
+
+// A fault by what is told of it.
+using ToldFault = std::tuple<ProblemKind, std::string, int64_t, std::string>;
+
+// Leaves the faults of files that `told` has not yet, and adds them to it: a file may be read for
+// both datasets, and more than once for one.
+void KeepNew(std::vector<DataProblem>& problems, std::set<ToldFault>& told) {
+  std::vector<DataProblem> kept;
+  for (DataProblem& problem : problems) {
+    const bool is_new =
+        told.emplace(problem.kind, problem.file, problem.line, problem.message).second;
+    if (is_new) kept.push_back(std::move(problem));
+  }
+  problems = std::move(kept);
 }
 
 void SortProblems(std::vector<DataProblem>& problems) {
@@ -143,6 +162,10 @@ absl::StatusOr<CheckReport> RunCheck(const Experiment& experiment, const CheckOp
       const std::shared_ptr<SsdDetector> detector,
       SsdDetector::Create(experiment.model(), train.dataset->labels().num_classes()));
   const AnchorIndex index(detector->anchors(), detector->levels(), detector->anchors_per_cell());
+
+  std::set<ToldFault> told;
+  KeepNew(train.problems, told);
+  KeepNew(validation.problems, told);
 
   CheckReport report;
   report.title = experiment.name();

@@ -12,11 +12,15 @@
 #include <opencv2/imgcodecs.hpp>
 #include <pugixml.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "data/check/dataset_statistics.h"
 #include "data/data_problem.h"
+#include "experiments/check/anchor_report.h"
+#include "experiments/check/anchor_suggestion.h"
 #include "experiments/check/check_json.h"
 #include "experiments/check/check_page.h"
 #include "experiments/check/check_report.h"
@@ -28,6 +32,7 @@
 namespace ssd {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -122,8 +127,12 @@ TEST(RunCheckTest, TellsWhatIsPromised) {
     EXPECT_TRUE(check["ceiling"]["metrics"]["AP"].IsNumber());
     EXPECT_EQ(check["statistics"]["co_occurrence"].Size(), 10u);
   }
-  EXPECT_THAT(document["train"]["suggested_anchors"]["config"].GetString(),
-              HasSubstr("anchor_generator {\n  grid {"));
+  const rapidjson::Value& suggested = document["train"]["suggested_anchors"];
+  if (suggested["worth_it"].GetBool()) {
+    EXPECT_THAT(suggested["config"].GetString(), HasSubstr("anchor_generator {\n  grid {"));
+  } else {
+    EXPECT_TRUE(suggested["config"].IsNull());
+  }
   EXPECT_FALSE(document.HasMember("overfit"));
 
   const std::string text = CheckText(*report);
@@ -231,6 +240,43 @@ TEST(RunCheckTest, CollectsProblemsOfEverySource) {
   EXPECT_LT(CountErrors(*without), CountErrors(*report));
 }
 
+// A folder of pictures of 64 x 64 pixels with a white square each, and a table of them; the first
+// `damaged` files are cut off.
+std::string Squares(const std::string& name, int count, int damaged) {
+  const std::string folder = absl::StrCat(testing::TempDir(), "/", name);
+  std::filesystem::create_directories(folder);
+  std::string table = "image,x0,y0,x1,y1,label\n";
+  for (int i = 0; i < count; ++i) {
+    const int x = 8 + 8 * (i % 4), y = 8 + 16 * (i / 4 % 2);
+    const std::string file = absl::StrCat(folder, "/", i, ".png");
+    cv::Mat picture(64, 64, CV_8UC3, cv::Scalar::all(0));
+    picture(cv::Rect(x, y, 24, 24)).setTo(cv::Scalar::all(255));
+    EXPECT_TRUE(cv::imwrite(file, picture));
+    if (i < damaged) std::filesystem::resize_file(file, 10);
+    absl::StrAppend(&table, i, ".png,", x, ",", y, ",", x + 24, ",", y + 24, ",square\n");
+  }
+  EXPECT_TRUE(WriteFileAtomically(folder + "/squares.csv", table).ok());
+  return absl::StrCat("table { file: \"", folder, "/squares.csv\" } ");
+}
+
+TEST(RunCheckTest, SeesTheImagesThatARunSees) {
+  const std::string table = Squares("damaged_squares", 8, 2);
+  const auto experiment = ExperimentOn(
+      "damaged_squares",
+      absl::StrCat("train { ", table, "subset { to: 0.5 } transform { resize {} } }\n",
+                   "validation { ", table, "subset { from: 0.5 } transform { resize {} } }\n"));
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  CheckOptions options;
+  options.read_images = false;
+  const auto report = RunCheck(*experiment, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->train.statistics.images, 2);  // of four, of which two are damaged
+  EXPECT_EQ(report->validation.statistics.images, 4);
+  // One file is told of once, though both datasets are of it.
+  EXPECT_EQ(CountErrors(*report), 2);
+  EXPECT_EQ(CountOf(report->train.problems, Severity::kError), 2);
+}
+
 TEST(RunCheckTest, ProbesWhetherAFewImagesCanBeLearnt) {
   const auto experiment = Digits();
   ASSERT_TRUE(experiment.ok()) << experiment.status();
@@ -257,6 +303,175 @@ TEST(RunCheckTest, ProbesWhetherAFewImagesCanBeLearnt) {
   EXPECT_EQ(document["overfit"]["passed"].GetBool(), overfit.has_passed);
   EXPECT_THAT(CheckText(*report), HasSubstr("Overfit probe: "));
   EXPECT_THAT(CheckPage(*report), HasSubstr("id=\"overfit\""));
+}
+
+TEST(RunCheckTest, EightImagesAreLearnt) {
+  const std::string table = Squares("squares", 8, 0);
+  const std::string data = absl::StrCat("{ ", table, "transform { resize {} } }\n");
+  const auto experiment =
+      ExperimentOn("squares", absl::StrCat("train ", data, "validation ", data));
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  CheckOptions options;
+  options.read_images = false;
+  options.overfit = 8;
+  options.device = "cpu";
+  const auto report = RunCheck(*experiment, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_TRUE(report->overfit.has_value());
+  const OverfitOutcome& overfit = *report->overfit;
+  EXPECT_EQ(overfit.images, 8);
+  EXPECT_EQ(overfit.truths, 8);
+  EXPECT_TRUE(overfit.has_passed) << overfit.verdict;
+  EXPECT_GT(overfit.ap50.value_or(0), kOverfitAp50);
+  EXPECT_NEAR(overfit.ceiling_ap50.value_or(0), 1, 1e-9);
+  EXPECT_THAT(overfit.verdict, HasSubstr("on 8 images in batches of 4 after"));
+  EXPECT_THAT(overfit.verdict, HasSubstr("the network can learn from this data."));
+  EXPECT_FALSE(HasFailed(*report));
+}
+
+TEST(OverfitReasonTest, SaysWhatWentWrong) {
+  const auto reason = [](std::vector<double> loss, std::vector<int64_t> positives_of_missed = {}) {
+    OverfitOutcome outcome;
+    outcome.ceiling_ap50 = 1;
+    outcome.truths = 5;
+    outcome.loss.y = std::move(loss);
+    for (const int64_t positives : positives_of_missed) {
+      outcome.missed.emplace_back().positives = positives;
+    }
+    return OverfitReason(outcome, absl::OkStatus(), /*learning_rate=*/0.002);
+  };
+  OverfitOutcome outcome;
+  outcome.ceiling_ap50 = 1;
+  EXPECT_EQ(OverfitReason(outcome, absl::InternalError("the loss is nan"), 0.002),
+            "the loss is nan.");
+  outcome.ceiling_ap50 = 0.5;
+  EXPECT_THAT(OverfitReason(outcome, absl::OkStatus(), 0.002),
+              HasSubstr("no network can reach more than 0.500 here"));
+  outcome.ceiling_ap50.reset();
+  EXPECT_THAT(OverfitReason(outcome, absl::OkStatus(), 0.002),
+              HasSubstr("no network can reach more than 0.000 here"));
+  // The last fifth is compared with the first value and with the fifth before it.
+  EXPECT_THAT(reason({10}), HasSubstr("the loss went from 10 to 10 only"));
+  EXPECT_THAT(
+      reason({10, 9, 9, 9, 9, 9, 9, 9, 5, 6}),
+      AllOf(HasSubstr("the loss went from 10 to 5.5 only"), HasSubstr("(it is 0.002 here)")));
+  EXPECT_THAT(reason({10, 9, 9, 9, 9, 9, 4, 4, 3, 3}),
+              AllOf(HasSubstr("the loss still falls (from 4 to 3 at the end)"),
+                    HasSubstr("(it is 0.002 here)")));
+  EXPECT_EQ(reason({10, 9, 9, 9, 9, 9, 1, 1, 1, 1}, {2, 3}),
+            "the loss stays at 1. 2 of 5 truths are missed, 1 of them with two anchors or fewer to "
+            "learn them: fit the anchors to the data.");
+  EXPECT_EQ(reason({10, 9, 9, 9, 9, 9, 1, 1, 1, 1}, {3}),
+            "the loss stays at 1. 1 of 5 truths are missed, 0 of them with two anchors or fewer to "
+            "learn them.");
+}
+
+TEST(FindUnusedTest, CountsLevelsAndTheShapesOfOthers) {
+  const auto report_of = [](const std::vector<std::vector<int64_t>>& positives_of_shapes) {
+    AnchorReport report;
+    report.all.truths = 1;
+    for (const std::vector<int64_t>& shapes : positives_of_shapes) {
+      AnchorLevelUse& level = report.levels.emplace_back();
+      for (const int64_t positives : shapes) {
+        AnchorShapeUse& shape = report.shapes.emplace_back();
+        shape.level = static_cast<int64_t>(report.levels.size()) - 1;
+        shape.positives = positives;
+        level.positives += positives;
+      }
+    }
+    return report;
+  };
+  EXPECT_EQ(UnusedText(report_of({{5, 1}, {2}})), "");
+  EXPECT_EQ(UnusedText(report_of({{5, 0}, {2}})), "1 shape answers for no truth.");
+  EXPECT_EQ(UnusedText(report_of({{5, 0}, {0, 0}})),
+            "Level 2 answers for no truth. 1 shape of other levels answers for no truth.");
+  AnchorReport report = report_of({{0, 0}, {5, 0, 0}, {0}});
+  const UnusedAnchors unused = FindUnused(report);
+  EXPECT_THAT(unused.levels, ElementsAre(1, 3));
+  EXPECT_EQ(unused.shapes, 2);
+  EXPECT_EQ(UnusedText(report),
+            "Levels 1, 3 answer for no truth. 2 shapes of other levels answer for no truth.");
+  report.all.truths = 0;  // nothing says that they are of no use
+  EXPECT_EQ(UnusedText(report), "");
+}
+
+AnchorRecall Reached(const std::string& name, int64_t truths, int64_t reached, double mean_iou) {
+  AnchorRecall recall;
+  recall.name = name;
+  recall.truths = truths;
+  recall.reached[kHalf] = reached;
+  recall.iou_sum = mean_iou * static_cast<double>(truths);
+  return recall;
+}
+
+// Of 50 small, 40 medium and 10 large truths, 80 are reached, with a mean IoU of 0.6.
+CheckReport Suggesting(int64_t small, int64_t medium, int64_t large, double mean_iou) {
+  CheckReport report;
+  for (DatasetCheck* check : {&report.train, &report.validation}) {
+    check->name = check == &report.train ? "train" : "validation";
+    check->statistics.images_by_objects = {0, 1};
+    AnchorReport& anchors = check->anchors;
+    anchors.all = Reached("", 100, 80, 0.6);
+    anchors.sizes = {Reached("small", 50, 30, 0.6), Reached("medium", 40, 40, 0.6),
+                     Reached("large", 10, 10, 0.6)};
+    anchors.truths_by_positives = {0, 100};
+    anchors.levels.emplace_back().reached = {70, 65, 60, 50, 40, 30, 20};
+  }
+  AnchorSuggestion& suggestion = report.suggestion.emplace();
+  suggestion.config = "anchor_generator { grid {} }\n";
+  suggestion.all = Reached("", 100, small + medium + large, mean_iou);
+  suggestion.sizes = {Reached("small", 50, small, 0.6), Reached("medium", 40, medium, 0.6),
+                      Reached("large", 10, large, 0.6)};
+  return report;
+}
+
+TEST(SuggestionVerdictTest, SaysWhatIsLostAndWithholdsWhatIsWorse) {
+  struct Case {
+    CheckReport report;
+    bool is_worth_it;
+    std::string verdict;
+  };
+  const std::vector<Case> cases = {
+      {Suggesting(33, 40, 10, 0.6), true, ""},
+      {Suggesting(31, 40, 10, 0.63), true, ""},
+      {Suggesting(45, 40, 5, 0.7), true, "Fewer large truths reach 0.5: 50.0 %, now 100.0 %."},
+      {Suggesting(31, 40, 10, 0.61), false,
+       "They gain too little to change yours and are not shown."},
+      {Suggesting(34, 40, 5, 0.7), false,
+       "Fewer truths reach 0.5: 79.0 %, now 80.0 %. Fewer large truths reach 0.5: 50.0 %, now "
+       "100.0 %. They lose more than they gain and are not shown."}};
+  for (const Case& each : cases) {
+    const AnchorSuggestion& suggestion = *each.report.suggestion;
+    EXPECT_EQ(IsWorthIt(suggestion, each.report.train.anchors), each.is_worth_it) << each.verdict;
+    EXPECT_EQ(SuggestionVerdict(suggestion, each.report.train.anchors), each.verdict);
+    const rapidjson::Document document = Parsed(CheckJson(each.report));
+    const rapidjson::Value& suggested = document["train"]["suggested_anchors"];
+    EXPECT_EQ(suggested["worth_it"].GetBool(), each.is_worth_it);
+    EXPECT_EQ(suggested["verdict"].GetString(), each.verdict);
+    EXPECT_EQ(suggested["config"].IsString(), each.is_worth_it);
+    for (const std::string& told : {CheckText(each.report), CheckPage(each.report)}) {
+      EXPECT_THAT(told, HasSubstr(each.verdict));
+      EXPECT_EQ(told.find("anchor_generator { grid {} }") != std::string::npos, each.is_worth_it);
+    }
+  }
+}
+
+TEST(RunCheckTest, TheJsonHasWhatLevelsReachAndWhatTheSuggestionGains) {
+  const rapidjson::Document document = Parsed(CheckJson(Suggesting(45, 40, 5, 0.7)));
+  const rapidjson::Value& train = document["train"];
+  const rapidjson::Value& recall = train["anchors"]["levels"][0]["recall"];
+  EXPECT_DOUBLE_EQ(recall["0.3"].GetDouble(), 0.7);
+  EXPECT_DOUBLE_EQ(recall["0.5"].GetDouble(), 0.6);
+  EXPECT_DOUBLE_EQ(recall["0.9"].GetDouble(), 0.2);
+  EXPECT_DOUBLE_EQ(train["anchor_recall"]["0.5"]["small"].GetDouble(), 0.6);
+  const rapidjson::Value& suggested = train["suggested_anchors"];
+  EXPECT_DOUBLE_EQ(suggested["mean_best_iou"].GetDouble(), 0.7);
+  EXPECT_DOUBLE_EQ(suggested["present_mean_best_iou"].GetDouble(), 0.6);
+  EXPECT_DOUBLE_EQ(suggested["recall_50"]["all"].GetDouble(), 0.9);
+  EXPECT_DOUBLE_EQ(suggested["recall_50"]["small"].GetDouble(), 0.9);
+  EXPECT_DOUBLE_EQ(suggested["recall_50"]["large"].GetDouble(), 0.5);
+  EXPECT_DOUBLE_EQ(suggested["present_recall_50"]["all"].GetDouble(), 0.8);
+  EXPECT_DOUBLE_EQ(suggested["present_recall_50"]["large"].GetDouble(), 1);
 }
 
 TEST(OverfitBatchSizesTest, AreNearlyEqual) {

@@ -42,9 +42,12 @@ absl::StatusOr<std::unique_ptr<Dataset>> OpenDataset(const DatasetConfig& config
                                                      const std::vector<std::string>& labels,
                                                      const std::string& field,
                                                      ProblemLog* problems) {
+  std::vector<int64_t> bad_images;
   DatasetContext context;
   context.labels = labels;
   context.problems = problems;
+  // Their places are kept, so that subsets hold the images that they hold in a run.
+  if (problems != nullptr) context.bad_images = &bad_images;
   return Open(config, context, field);
 }
 

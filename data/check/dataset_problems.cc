@@ -220,6 +220,17 @@ std::vector<DataProblem> FindClassProblems(const Dataset& dataset,
   return problems;
 }
 
+std::vector<DataProblem> FindSizeProblems(const Dataset& dataset,
+                                          const DatasetStatistics& statistics) {
+  const int64_t objects = statistics.all.objects;
+  const int64_t small = statistics.all.view.sizes[0];
+  if (static_cast<double>(small) <= kMostSmall * static_cast<double>(objects)) return {};
+  return {{Severity::kNote, ProblemKind::kSmallObjects, AnnotationRoot(dataset), 0,
+           absl::StrFormat("%d of %d objects are smaller than 32x32 pixels in the network's view; "
+                           "a larger model.input shows more of them",
+                           small, objects)}};
+}
+
 std::vector<DataProblem> CompareSplits(const DatasetStatistics& train,
                                        const DatasetStatistics& validation,
                                        const Dataset& validation_dataset) {

@@ -28,6 +28,9 @@ inline constexpr double kCrowdedTimesMedian = 10;
 inline constexpr int64_t kCrowdedObjects = 100;
 // A class with fewer objects in the training data is rare.
 inline constexpr int64_t kRareObjects = 10;
+// Objects are small where more than this share of them is, as COCO says it (dataset_statistics.h),
+// in the network's view.
+inline constexpr double kMostSmall = 0.5;
 
 // What looks wrong in the truths of `dataset`: kDuplicateBox, kConflictingLabels, kBoxTiny,
 // kBoxHuge, kBoxExtremeShape, kNoObjects in the order of its images and objects, then
@@ -39,6 +42,10 @@ absl::StatusOr<std::vector<DataProblem>> FindTruthProblems(const Dataset& datase
 // `statistics` are of.
 std::vector<DataProblem> FindClassProblems(const Dataset& dataset,
                                            const DatasetStatistics& statistics);
+
+// kSmallObjects, a note, where it is so. `dataset` is what `statistics` are of.
+std::vector<DataProblem> FindSizeProblems(const Dataset& dataset,
+                                          const DatasetStatistics& statistics);
 
 // kMismatchedSplits: classes, by name, that only one of the two has, or has objects of; belongs to
 // the validation data.

@@ -192,6 +192,27 @@ TEST(DatasetProblemsTest, FindsClassesThatCannotBeLearnt) {
   EXPECT_THAT(problems[1].message, HasSubstr("'bird'"));
 }
 
+TEST(DatasetProblemsTest, TellsThatMostObjectsAreSmallInTheView) {
+  const auto problems_of = [](int small, int medium) {
+    MemoryDataset dataset({"cat"});
+    for (int i = 0; i < small + medium; ++i) {
+      const double side = i < small ? 62 : 66;  // 31 and 33 in a view of half the size
+      dataset.Add(Image({Object(1, {10, 10, 10 + side, 10 + side})}), "/data/all.csv");
+    }
+    const auto statistics = ComputeDatasetStatistics(dataset, WarpedTo({150, 150}));
+    EXPECT_TRUE(statistics.ok()) << statistics.status();
+    return FindSizeProblems(dataset, *statistics);
+  };
+  EXPECT_THAT(problems_of(0, 0), IsEmpty());
+  EXPECT_THAT(problems_of(2, 2), IsEmpty());
+  const std::vector<DataProblem> problems = problems_of(3, 2);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].severity, Severity::kNote);
+  EXPECT_EQ(problems[0].kind, ProblemKind::kSmallObjects);
+  EXPECT_EQ(problems[0].file, "/data/all.csv");
+  EXPECT_THAT(problems[0].message, HasSubstr("3 of 5 objects are smaller than 32x32 pixels"));
+}
+
 TEST(DatasetProblemsTest, ComparesClassesByName) {
   const auto compare = [](const MemoryDataset& train, const MemoryDataset& validation) {
     std::vector<std::string> messages;

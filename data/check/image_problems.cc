@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <optional>
 #include <set>
@@ -22,8 +21,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "data/image_file.h"
+#include "data/image_header.h"
 #include "data/lazy_image.h"
 #include "data/read_in_parallel.h"
 #include "ssd/core/annotations.h"
@@ -50,26 +49,12 @@ struct Look {
 
 std::string SizeText(ImageSize size) { return absl::StrCat(size.width, "x", size.height); }
 
-// The status's message without the name of the file, which problems have beside it.
-std::string MessageOf(const absl::Status& status, absl::string_view file) {
-  absl::string_view message = status.message();
-  if (absl::ConsumePrefix(&message, file)) absl::ConsumePrefix(&message, ": ");
-  return std::string(message);
-}
-
-// The size of an image file as stored, before EXIF orientation; 0 where it cannot be told.
-ImageSize StoredSize(const std::string& path) {
-  const absl::StatusOr<std::string> bytes = ReadFile(path);
+// The size of an image as stored, before EXIF orientation; 0 where it cannot be told.
+ImageSize StoredSize(const ImageSource& source, const std::string& name) {
+  const absl::StatusOr<std::string> bytes = source.ReadEncoded();
   if (!bytes.ok()) return {};
-  const cv::Mat encoded(1, static_cast<int>(bytes->size()), CV_8UC1,
-                        const_cast<char*>(bytes->data()));
-  try {
-    const cv::Mat stored =
-        cv::imdecode(encoded, cv::IMREAD_GRAYSCALE | cv::IMREAD_IGNORE_ORIENTATION);
-    return {stored.rows, stored.cols};
-  } catch (const cv::Exception&) {
-    return {};
-  }
+  const absl::StatusOr<ImageHeader> header = ReadEncodedHeader(*bytes, name);
+  return header.ok() ? header->stored : ImageSize();
 }
 
 // Whether every pixel is the first one.
@@ -101,7 +86,7 @@ class ImageInspector {
     if (!look.was_read) return look;
     const absl::StatusOr<Annotations> truth = dataset_.GetAnnotations(index);
     if (!truth.ok()) {
-      Add(look, ProblemKind::kUnreadableImage, MessageOf(truth.status(), look.name));
+      Add(look, ProblemKind::kUnreadableImage, MessageWithoutFile(truth.status(), look.name));
       return look;
     }
     if (!is_file && !truth->file_name.empty()) look.name = truth->file_name;
@@ -129,21 +114,21 @@ class ImageInspector {
           is_missing ? absl::StrCat("no such file, though ",
                                     annotation_file.empty() ? "an annotation" : annotation_file,
                                     " names it")
-                     : MessageOf(bytes.status(), look.name));
+                     : MessageWithoutFile(bytes.status(), look.name));
       return nullptr;
     }
     const size_t file_hash = absl::Hash<absl::string_view>()(*bytes);
     const absl::StatusOr<std::shared_ptr<const ImageSource>> source =
         OpenEncodedImage(*std::move(bytes), look.name);
     if (!source.ok()) {
-      Add(look, ProblemKind::kUnreadableImage, MessageOf(source.status(), look.name));
+      Add(look, ProblemKind::kUnreadableImage, MessageWithoutFile(source.status(), look.name));
       return nullptr;
     }
     look.file_hash = file_hash;
     const ImageSize size = (*source)->size();
     if (size == truth.size) return *source;
     const bool is_turned = size == ImageSize{truth.size.width, truth.size.height};
-    if (is_turned && StoredSize(look.name) == truth.size) {
+    if (is_turned && StoredSize(**source, look.name) == truth.size) {
       Add(look, ProblemKind::kRotatedByExif,
           absl::StrCat("annotated as ", SizeText(truth.size), " pixels, which its EXIF orientation",
                        " turns to ", SizeText(size), ": its boxes may be turned as well"));
@@ -158,7 +143,7 @@ class ImageInspector {
   std::shared_ptr<const ImageSource> OpenOther(int64_t index, Look& look) const {
     const absl::StatusOr<Sample> sample = dataset_.Get(index);
     if (sample.ok()) return sample->image.source();
-    Add(look, ProblemKind::kUnreadableImage, MessageOf(sample.status(), look.name));
+    Add(look, ProblemKind::kUnreadableImage, MessageWithoutFile(sample.status(), look.name));
     return nullptr;
   }
 
@@ -166,7 +151,7 @@ class ImageInspector {
     const absl::StatusOr<cv::Mat> decoded = source.Decode();
     if (!decoded.ok()) {
       look.file_hash.reset();  // damaged files are reported once
-      Add(look, ProblemKind::kUnreadableImage, MessageOf(decoded.status(), look.name));
+      Add(look, ProblemKind::kUnreadableImage, MessageWithoutFile(decoded.status(), look.name));
       return;
     }
     const cv::Mat pixels = decoded->isContinuous() ? *decoded : decoded->clone();

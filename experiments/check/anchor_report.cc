@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_format.h"
+#include "data/check/dataset_problems.h"
 #include "ssd/core/status_macros.h"
 
 namespace ssd {
@@ -13,13 +15,11 @@ constexpr size_t kWorst = 20;
 constexpr float Threshold(int i) { return static_cast<float>(RecallIou(i)); }
 
 void AddTo(AnchorRecall& group, const ViewTruth& truth) {
-  ++group.truths;
-  group.iou_sum += truth.best_iou;
+  group.AddBest(truth.best_iou);
   group.matched_iou_sum += truth.matched_iou;
   group.positives += truth.num_positives;
   if (truth.num_positives == 0) ++group.without_anchor;
   for (int i = 0; i < kRecallIous; ++i) {
-    group.reached[i] += truth.best_iou >= Threshold(i) ? 1 : 0;
     group.matched[i] += truth.matched_iou >= Threshold(i) ? 1 : 0;
   }
 }
@@ -29,6 +29,12 @@ int BinOf(float iou) {
 }
 
 }  // namespace
+
+void AnchorRecall::AddBest(float iou) {
+  ++truths;
+  iou_sum += iou;
+  for (int i = 0; i < kRecallIous; ++i) reached[i] += iou >= Threshold(i) ? 1 : 0;
+}
 
 int64_t AnchorReport::MedianPositives() const {
   int64_t below = 0;
@@ -113,6 +119,17 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
     entry.matched_iou = truth.matched_iou;
   }
   return report;
+}
+
+std::vector<DataProblem> FindAnchorProblems(const Dataset& dataset, const AnchorReport& anchors) {
+  const AnchorRecall& all = anchors.all;
+  if (all.truths == 0 || all.recall(kHalf) >= kLeastAnchorRecall) return {};
+  return {{Severity::kWarning, ProblemKind::kLowAnchorRecall, AnnotationRoot(dataset), 0,
+           absl::StrFormat("%d of %d truths reach an IoU of 0.5 with an anchor, %.1f %%, which is "
+                           "less than %g %%: the others are learnt by one forced anchor or not at "
+                           "all; see the fitted anchors",
+                           all.reached[kHalf], all.truths, 100 * all.recall(kHalf),
+                           100 * kLeastAnchorRecall)}};
 }
 
 }  // namespace ssd

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "data/check/dataset_statistics.h"
+#include "data/data_problem.h"
 #include "data/dataset.h"
 #include "experiments/check/anchor_index.h"
 #include "experiments/check/truth_matching.h"
@@ -19,6 +20,11 @@ namespace ssd {
 inline constexpr int kRecallIous = 7;
 inline constexpr double RecallIou(int i) { return (3 + i) / 10.0; }
 inline constexpr int kHalf = 2;  // RecallIou(kHalf) is 0.5
+
+// The share of truths that should reach an IoU of 0.5 with some anchor: the paper's matcher calls
+// that positive (arXiv:1512.02325, section 2.2), and a truth below it is learnt by the one anchor
+// that is forced upon it, if at all.
+inline constexpr double kLeastAnchorRecall = 0.95;
 
 // Bins of IoU in histograms, 0.05 each; an IoU of 1 is in the last.
 inline constexpr int kIouBins = 20;
@@ -34,6 +40,9 @@ struct AnchorRecall {
   int64_t positives = 0;       // anchors given
   std::array<int64_t, kRecallIous> reached = {};  // truths with a best IoU of RecallIou(i) or more
   std::array<int64_t, kRecallIous> matched = {};  // the same of the anchors given
+
+  // Counts a truth whose best IoU with any anchor is `iou`.
+  void AddBest(float iou);
 
   // Shares of the truths; 0 of none.
   double mean_iou() const { return Share(iou_sum); }
@@ -94,6 +103,10 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
                                            const AnchorIndex& index,
                                            const std::vector<FeatureSpec>& levels,
                                            const std::vector<int64_t>& per_cell, ImageSize input);
+
+// kLowAnchorRecall where fewer truths than kLeastAnchorRecall reach 0.5. `anchors` tell of
+// `dataset`.
+std::vector<DataProblem> FindAnchorProblems(const Dataset& dataset, const AnchorReport& anchors);
 
 }  // namespace ssd
 

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -145,12 +147,15 @@ std::string ConfigText(const std::vector<Cluster>& clusters, absl::Span<const Fe
   for (size_t level = 0; level < levels.size(); ++level) {
     absl::StrAppendFormat(&text, "    level {  # %dx%d cells\n", levels[level].height,
                           levels[level].width);
+    // Where truths have fewer sizes than a level has boxes, clusters come out alike.
+    std::set<std::string> written;
     for (; c < clusters.size() && clusters[c].level == level; ++c) {
       const Size& size = clusters[c].size;
       const double ratio = std::sqrt(size.width / size.height);
-      absl::StrAppendFormat(&text,
-                            "      boxes { scale: %.4g ratio { width: %.3g height: %.3g } }\n",
-                            std::sqrt(size.width * size.height), ratio, 1 / ratio);
+      const std::string boxes =
+          absl::StrFormat("      boxes { scale: %.4g ratio { width: %.3g height: %.3g } }\n",
+                          std::sqrt(size.width * size.height), ratio, 1 / ratio);
+      if (written.insert(boxes).second) absl::StrAppend(&text, boxes);
     }
     absl::StrAppend(&text, "    }\n");
   }
@@ -199,15 +204,12 @@ absl::StatusOr<AnchorSuggestion> SuggestAnchors(const MatchedTruths& matched,
       best[t] = index.Find(matched.truths[t].box, level_iou.data()).iou;
     }
   });
-  int64_t count = 0;
+  for (int i = 0; i < kSizeClasses; ++i) suggestion.sizes[i].name = kSizeClassNames[i];
   for (size_t t = 0; t < best.size(); ++t) {
     if (!matched.truths[t].is_learnt()) continue;
-    ++count;
-    suggestion.mean_iou += best[t];
-    suggestion.recall_at_half += best[t] >= 0.5f ? 1 : 0;
+    suggestion.all.AddBest(best[t]);
+    suggestion.sizes[matched.truths[t].size_class].AddBest(best[t]);
   }
-  suggestion.mean_iou /= static_cast<double>(count);
-  suggestion.recall_at_half /= static_cast<double>(count);
   return suggestion;
 }
 

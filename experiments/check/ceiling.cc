@@ -30,10 +30,6 @@ constexpr size_t kMostRivals = 16;
 constexpr int64_t kBatchImages = 64;
 constexpr int64_t kBatchPositives = 1 << 14;  // with padding
 
-float IouOf(const Corners& a, const Corners& b) {
-  return Iou(a.x0, a.y0, a.x1, a.y1, BoxArea(a), b.x0, b.y0, b.x1, b.y1, BoxArea(b));
-}
-
 // The answers of some anchors of one image, which those of its truths they were given.
 struct Answers {
   std::vector<int32_t> anchors;
@@ -132,7 +128,7 @@ class PerfectNetwork {
       for (size_t i = 0; i < truths.size(); ++i) {
         const ViewTruth& truth = matched_.truths[truths[i]];
         if (found[i] || !truth.is_learnt() || truth.label != label[k]) continue;
-        const float iou = IouOf(here, truth.box);
+        const float iou = Iou(here, truth.box);
         if (iou < highest || (match >= 0 && iou == highest)) continue;
         highest = iou;
         match = static_cast<int64_t>(i);
@@ -160,7 +156,7 @@ class PerfectNetwork {
     float highest = -1;
     for (size_t i = 0; i < anchors.size(); ++i) {
       const float iou =
-          IouOf({box[4 * i], box[4 * i + 1], box[4 * i + 2], box[4 * i + 3]}, truth.box);
+          Iou({box[4 * i], box[4 * i + 1], box[4 * i + 2], box[4 * i + 3]}, truth.box);
       if (iou <= highest) continue;
       highest = iou;
       best = i;
@@ -266,7 +262,7 @@ class CeilingComputation {
     for (size_t i = 0; i < answers.truths.size(); ++i) {
       if (answers.truths[i] != lost.truth) continue;
       const float* const box = decoded + 4 * i;
-      highest = std::max(highest, IouOf({box[0], box[1], box[2], box[3]}, truth.box));
+      highest = std::max(highest, Iou({box[0], box[1], box[2], box[3]}, truth.box));
     }
     if (highest < kFoundIou) {
       lost.reason = LossReason::kNotCoded;
@@ -293,7 +289,7 @@ class CeilingComputation {
     }
     std::vector<std::pair<float, int64_t>> rivals;  // minus IoU, truth
     for (const int64_t other : truths) {
-      const float iou = IouOf(truth.box, matched_.truths[other].box);
+      const float iou = Iou(truth.box, matched_.truths[other].box);
       if (other != lost.truth && iou > 0) rivals.emplace_back(-iou, other);
     }
     std::sort(rivals.begin(), rivals.end());
@@ -316,7 +312,7 @@ class CeilingComputation {
 
   void SetOther(int64_t other, LostTruth& lost) const {
     lost.other = other;
-    lost.iou = IouOf(matched_.truths[lost.truth].box, matched_.truths[other].box);
+    lost.iou = Iou(matched_.truths[lost.truth].box, matched_.truths[other].box);
   }
 
   const MatchedTruths& matched_;

@@ -93,17 +93,38 @@ void WriteProblems(const std::vector<DataProblem>& problems, Writer& json) {
   json.EndArray();
 }
 
-void WriteAnchorRecall(const AnchorReport& anchors, Writer& json) {
-  json.Key("anchor_recall");
+// Of any anchor, or of those that the matcher gave.
+enum class RecallOf { kAny, kMatched };
+
+std::optional<double> RecallAt(int i, const AnchorRecall& group, RecallOf which) {
+  return Of(group, which == RecallOf::kAny ? group.recall(i) : group.matched_recall(i));
+}
+
+// By IoU.
+void WriteRecall(absl::string_view key, const AnchorRecall& group, RecallOf which, Writer& json) {
+  json.Key(key);
+  json.Begin();
+  for (int i = 0; i < kRecallIous; ++i) json.Field(IouName(i), RecallAt(i, group, which));
+  json.End();
+}
+
+// "all": 0.9, "small": ...
+template <typename Sizes>
+void WriteBySize(int i, const AnchorRecall& all, const Sizes& sizes, RecallOf which, Writer& json) {
+  json.Begin();
+  json.Field("all", RecallAt(i, all, which));
+  for (const AnchorRecall& size : sizes) json.Field(size.name, RecallAt(i, size, which));
+  json.End();
+}
+
+// By IoU and size.
+void WriteRecallBySize(absl::string_view key, const AnchorReport& anchors, RecallOf which,
+                       Writer& json) {
+  json.Key(key);
   json.Begin();
   for (int i = 0; i < kRecallIous; ++i) {
     json.Key(IouName(i));
-    json.Begin();
-    json.Field("all", Of(anchors.all, anchors.all.recall(i)));
-    for (const AnchorRecall& size : anchors.sizes) {
-      json.Field(size.name, Of(size, size.recall(i)));
-    }
-    json.End();
+    WriteBySize(i, anchors.all, anchors.sizes, which, json);
   }
   json.End();
 }
@@ -146,16 +167,8 @@ void WriteObjects(const ObjectStatistics& objects, const AnchorRecall* anchors, 
     json.Field("mean_best_iou", Of(*anchors, anchors->mean_iou()));
     json.Field("anchor_recall_50", Of(*anchors, anchors->recall(kHalf)));
     json.Field("without_anchor", anchors->without_anchor);
-    json.Key("anchor_recall");
-    json.Begin();
-    for (int i = 0; i < kRecallIous; ++i) json.Field(IouName(i), Of(*anchors, anchors->recall(i)));
-    json.End();
-    json.Key("matched_recall");
-    json.Begin();
-    for (int i = 0; i < kRecallIous; ++i) {
-      json.Field(IouName(i), Of(*anchors, anchors->matched_recall(i)));
-    }
-    json.End();
+    WriteRecall("anchor_recall", *anchors, RecallOf::kAny, json);
+    WriteRecall("matched_recall", *anchors, RecallOf::kMatched, json);
   }
   WriteBoxes("original", objects.original, json);
   WriteBoxes("view", objects.view, json);
@@ -214,18 +227,7 @@ void WriteAnchors(const AnchorReport& anchors, Writer& json) {
   json.List("truths_by_positives", anchors.truths_by_positives);
   json.List("best_iou_histogram", anchors.best_ious);
   json.List("matched_iou_histogram", anchors.matched_ious);
-  json.Key("matched_recall");
-  json.Begin();
-  for (int i = 0; i < kRecallIous; ++i) {
-    json.Key(IouName(i));
-    json.Begin();
-    json.Field("all", Of(all, all.matched_recall(i)));
-    for (const AnchorRecall& size : anchors.sizes) {
-      json.Field(size.name, Of(size, size.matched_recall(i)));
-    }
-    json.End();
-  }
-  json.End();
+  WriteRecallBySize("matched_recall", anchors, RecallOf::kMatched, json);
   json.Key("levels");
   json.BeginArray();
   for (const AnchorLevelUse& level : anchors.levels) {
@@ -311,13 +313,18 @@ void WriteSuggestion(const AnchorSuggestion& suggestion, const AnchorReport& pre
                      Writer& json) {
   json.Key("suggested_anchors");
   json.Begin();
-  json.Field("config", suggestion.config);
+  const bool is_worth_it = IsWorthIt(suggestion, present);
+  json.Key("config");
+  is_worth_it ? json.String(suggestion.config) : json.Null();
   json.Field("anchors", suggestion.anchors);
-  json.Field("mean_best_iou", suggestion.mean_iou);
-  json.Field("recall_50", suggestion.recall_at_half);
+  json.Field("mean_best_iou", suggestion.all.mean_iou());
   json.Field("present_mean_best_iou", present.all.mean_iou());
-  json.Field("present_recall_50", present.all.recall(kHalf));
-  json.Flag("worth_it", IsWorthIt(suggestion, present));
+  json.Key("recall_50");
+  WriteBySize(kHalf, suggestion.all, suggestion.sizes, RecallOf::kAny, json);
+  json.Key("present_recall_50");
+  WriteBySize(kHalf, present.all, present.sizes, RecallOf::kAny, json);
+  json.Flag("worth_it", is_worth_it);
+  json.Field("verdict", SuggestionVerdict(suggestion, present));
   json.End();
 }
 
@@ -329,7 +336,7 @@ void WriteDataset(const DatasetCheck& check, const std::optional<AnchorSuggestio
   json.Field("boxes", check.statistics.all.objects + check.statistics.all.crowds);
   json.Field("classes", static_cast<int64_t>(check.statistics.classes.size()));
   WriteProblems(check.problems, json);
-  WriteAnchorRecall(check.anchors, json);
+  WriteRecallBySize("anchor_recall", check.anchors, RecallOf::kAny, json);
   json.Key("per_class");
   json.BeginArray();
   for (size_t c = 0; c < check.statistics.classes.size(); ++c) {

@@ -18,8 +18,9 @@ namespace ssd {
 //              "suggested_anchors": {...}},
 //    "validation": {the same, without the last}, "overfit": {...} where it was asked for}
 // anchor_recall: the share of truths, by their size in the original, that some anchor overlaps by
-// that IoU; matched_recall: that one of the anchors it was given does. A number that does not
-// exist is null. Boxes are those of crowds, too; all other numbers of boxes leave crowds out.
+// that IoU; matched_recall: that one of the anchors it was given does. suggested_anchors.config is
+// null where they are not worth a change; "verdict" says why. A number that does not exist is null.
+// Boxes are those of crowds, too; all other numbers of boxes leave crowds out.
 std::string CheckJson(const CheckReport& report);
 
 }  // namespace ssd

@@ -443,20 +443,30 @@ class PageWriter {
   void Suggestion() {
     if (!report_.suggestion.has_value()) return;
     const AnchorSuggestion& suggestion = *report_.suggestion;
-    const AnchorRecall& present = report_.train.anchors.all;
+    const AnchorReport& present = report_.train.anchors;
     absl::StrAppend(&body_,
                     "<h3 style=\"margin-top: 20px\">Anchors fitted to the training data</h3>\n",
-                    TableHead({"anchors", "an image", "mean best IoU", "truths reached at 0.5"}),
-                    RowHead("yours"), Cell(report_.train.anchors.anchors),
-                    Cell(absl::StrFormat("%.3f", present.mean_iou())),
-                    BarCell(static_cast<double>(present.reached[kHalf]), present.truths), "</tr>\n",
-                    RowHead("fitted"), Cell(suggestion.anchors),
-                    Cell(absl::StrFormat("%.3f", suggestion.mean_iou)),
-                    BarCell(suggestion.recall_at_half, 1), "</tr>\n", kTableEnd);
-    absl::StrAppend(&body_, "<details class=\"card\"",
-                    IsWorthIt(suggestion, report_.train.anchors) ? " open=\"open\"" : "",
-                    ">\n<summary>To try them, put this into <code>model</code></summary>\n<pre "
-                    "tabindex=\"0\">",
+                    TableHead({"anchors", "an image", "mean best IoU", "truths reached at 0.5",
+                               "small", "medium", "large"}));
+    const auto row = [this](const std::string& name, int64_t anchors, const AnchorRecall& all,
+                            const auto& sizes) {
+      absl::StrAppend(&body_, RowHead(name), Cell(anchors),
+                      Cell(absl::StrFormat("%.3f", all.mean_iou())),
+                      BarCell(static_cast<double>(all.reached[kHalf]), all.truths));
+      for (const AnchorRecall& size : sizes) {
+        absl::StrAppend(&body_, BarCell(static_cast<double>(size.reached[kHalf]), size.truths));
+      }
+      absl::StrAppend(&body_, "</tr>\n");
+    };
+    row("now", present.anchors, present.all, present.sizes);
+    row("fitted", suggestion.anchors, suggestion.all, suggestion.sizes);
+    absl::StrAppend(&body_, kTableEnd);
+    const std::string verdict = SuggestionVerdict(suggestion, present);
+    if (!verdict.empty()) Words(verdict);
+    if (!IsWorthIt(suggestion, present)) return;
+    absl::StrAppend(&body_,
+                    "<details class=\"card\" open=\"open\">\n<summary>To try them, put this into "
+                    "<code>model</code></summary>\n<pre tabindex=\"0\">",
                     EscapeHtml(suggestion.config), "</pre>\n</details>\n");
   }
 

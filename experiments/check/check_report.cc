@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
 namespace ssd {
@@ -55,6 +56,8 @@ std::string ProblemKindName(ProblemKind kind) {
       return "crowded_image";
     case ProblemKind::kRareLabel:
       return "rare_label";
+    case ProblemKind::kSmallObjects:
+      return "small_objects";
     case ProblemKind::kUnreadableImage:
       return "unreadable_image";
     case ProblemKind::kSizeMismatch:
@@ -71,6 +74,8 @@ std::string ProblemKindName(ProblemKind kind) {
       return "annotation_missing_for_image";
     case ProblemKind::kMismatchedSplits:
       return "mismatched_splits";
+    case ProblemKind::kLowAnchorRecall:
+      return "low_anchor_recall";
   }
   return "unknown";
 }
@@ -185,9 +190,31 @@ std::string UnusedText(const AnchorReport& anchors) {
 }
 
 bool IsWorthIt(const AnchorSuggestion& suggestion, const AnchorReport& present) {
-  constexpr double kLeastGain = 0.02;
-  return suggestion.mean_iou - present.all.mean_iou() >= kLeastGain ||
-         suggestion.recall_at_half - present.all.recall(kHalf) >= kLeastGain;
+  if (suggestion.all.reached[kHalf] < present.all.reached[kHalf]) return false;
+  return suggestion.all.mean_iou() - present.all.mean_iou() >= kLeastAnchorGain ||
+         suggestion.all.recall(kHalf) - present.all.recall(kHalf) >= kLeastAnchorGain;
+}
+
+std::string SuggestionVerdict(const AnchorSuggestion& suggestion, const AnchorReport& present) {
+  std::string verdict;
+  const auto compare = [&verdict](const std::string& which, const AnchorRecall& fitted,
+                                  const AnchorRecall& now) {
+    if (fitted.reached[kHalf] >= now.reached[kHalf]) return;
+    absl::StrAppendFormat(&verdict, "%sFewer %struths reach 0.5: %.1f %%, now %.1f %%.",
+                          verdict.empty() ? "" : " ", which, 100 * fitted.recall(kHalf),
+                          100 * now.recall(kHalf));
+  };
+  compare("", suggestion.all, present.all);
+  for (int i = 0; i < kSizeClasses; ++i) {
+    compare(absl::StrCat(kSizeClassNames[i], " "), suggestion.sizes[i], present.sizes[i]);
+  }
+  if (!IsWorthIt(suggestion, present)) {
+    const bool loses = suggestion.all.reached[kHalf] < present.all.reached[kHalf];
+    absl::StrAppend(&verdict, verdict.empty() ? "" : " ",
+                    loses ? "They lose more than they gain and are not shown."
+                          : "They gain too little to change yours and are not shown.");
+  }
+  return verdict;
 }
 
 }  // namespace ssd

@@ -71,8 +71,14 @@ UnusedAnchors FindUnused(const AnchorReport& anchors);
 // "Level 4 is never used; neither are 3 shapes of other levels." Empty if all are used.
 std::string UnusedText(const AnchorReport& anchors);
 
-// Whether the suggested anchors are worth a change.
+// Whether the suggested anchors are worth a change, and therefore shown: at IoU 0.5 no fewer truths
+// are reached, and recall there or the mean IoU gains kLeastAnchorGain or more.
+inline constexpr double kLeastAnchorGain = 0.02;
 bool IsWorthIt(const AnchorSuggestion& suggestion, const AnchorReport& present);
+
+// What the suggested anchors lose, and why they are not shown if they are not; a sentence each.
+// "Fewer large truths reach 0.5: 80.0 %, now 100.0 %." Empty if nothing speaks against them.
+std::string SuggestionVerdict(const AnchorSuggestion& suggestion, const AnchorReport& present);
 
 }  // namespace ssd
 

@@ -21,9 +21,15 @@ constexpr size_t kShownMissed = 10;
 constexpr TextTable::Align kLeft = TextTable::Align::kLeft;
 constexpr TextTable::Align kRight = TextTable::Align::kRight;
 
-// "97.3", or "n/a" of no truths.
-std::string Percent(const AnchorRecall& recall, int i) {
-  return recall.truths == 0 ? "n/a" : absl::StrFormat("%.1f", 100 * recall.recall(i));
+// "97.3", or "n/a" of nothing.
+std::string Percent(int64_t part, int64_t whole) {
+  if (whole == 0) return "n/a";
+  return absl::StrFormat("%.1f", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+// "0.742", or "n/a" of no truths.
+std::string MeanIou(const AnchorRecall& recall, double mean) {
+  return recall.truths == 0 ? "n/a" : absl::StrFormat("%.3f", mean);
 }
 
 std::string SeverityCounts(const std::vector<DataProblem>& problems) {
@@ -62,8 +68,8 @@ std::string ProblemText(const std::vector<DataProblem>& problems) {
 
 std::string ClassText(const DatasetCheck& check) {
   TextTable table({kLeft, kRight, kRight, kRight, kRight, kRight, kRight, kRight});
-  table.AddRow({"class", "images", "boxes", "small", "medium", "large", "width x height, px",
-                "anchors at 0.5"});
+  table.AddRow({"class", "images", "boxes", "small", "medium", "large", "median width x height, px",
+                "% with an anchor at 0.5"});
   const std::vector<ObjectStatistics>& classes = check.statistics.classes;
   const auto add = [&table](const std::string& name, const ObjectStatistics& objects,
                             const AnchorRecall& recall) {
@@ -72,7 +78,7 @@ std::string ClassText(const DatasetCheck& check) {
                   absl::StrCat(sizes[0]), absl::StrCat(sizes[1]), absl::StrCat(sizes[2]),
                   absl::StrFormat("%.0f x %.0f", objects.original.width.median,
                                   objects.original.height.median),
-                  absl::StrCat(Percent(recall, kHalf), " %")});
+                  Percent(recall.reached[kHalf], recall.truths)});
   };
   for (size_t c = 0; c < std::min(classes.size(), kShownClasses); ++c) {
     add(classes[c].name, classes[c], check.anchors.classes[c]);
@@ -101,14 +107,9 @@ std::string RecallTable(const AnchorReport& anchors) {
   const auto add = [&](const std::string& name, const AnchorRecall& recall, bool matched) {
     std::vector<std::string> row = {name};
     for (int i = 0; i < kRecallIous; ++i) {
-      row.push_back(recall.truths == 0
-                        ? "n/a"
-                        : absl::StrFormat("%.1f", 100 * (matched ? recall.matched_recall(i)
-                                                                 : recall.recall(i))));
+      row.push_back(Percent(matched ? recall.matched[i] : recall.reached[i], recall.truths));
     }
-    row.push_back(recall.truths == 0 ? "n/a"
-                                     : absl::StrFormat("%.3f", matched ? recall.mean_matched_iou()
-                                                                       : recall.mean_iou()));
+    row.push_back(MeanIou(recall, matched ? recall.mean_matched_iou() : recall.mean_iou()));
     row.push_back(absl::StrCat(recall.truths));
     table.AddRow(std::move(row));
   };
@@ -120,7 +121,7 @@ std::string RecallTable(const AnchorReport& anchors) {
 
 std::string LevelTable(const AnchorReport& anchors) {
   TextTable table({kRight, kRight, kRight, kRight, kRight, kRight, kRight, kLeft});
-  table.AddRow({"level", "map", "stride", "anchors", "reach 0.5", "best for", "positives",
+  table.AddRow({"level", "map", "stride", "anchors", "reach 0.5, %", "best for, %", "positives",
                 "boxes of a cell, px (without positives in brackets)"});
   for (size_t k = 0; k < anchors.levels.size(); ++k) {
     const AnchorLevelUse& level = anchors.levels[k];
@@ -131,16 +132,11 @@ std::string LevelTable(const AnchorReport& anchors) {
       absl::StrAppend(&shapes, shapes.empty() ? "" : " ",
                       shape.positives > 0 ? size : absl::StrCat("(", size, ")"));
     }
-    const auto share = [&](int64_t count) {
-      return anchors.all.truths == 0
-                 ? std::string("n/a")
-                 : absl::StrFormat("%.1f %%", 100.0 * static_cast<double>(count) /
-                                                  static_cast<double>(anchors.all.truths));
-    };
     table.AddRow({absl::StrCat(k + 1), absl::StrCat(level.map.height, "x", level.map.width),
                   absl::StrCat(level.map.stride_y), absl::StrCat(level.anchors),
-                  share(level.reached[kHalf]), share(level.best_truths),
-                  absl::StrCat(level.positives), shapes});
+                  Percent(level.reached[kHalf], anchors.all.truths),
+                  Percent(level.best_truths, anchors.all.truths), absl::StrCat(level.positives),
+                  shapes});
   }
   return table.Render();
 }
@@ -167,15 +163,24 @@ std::string AnchorText(const DatasetCheck& check) {
 std::string SuggestionText(const CheckReport& report) {
   if (!report.suggestion.has_value()) return "";
   const AnchorSuggestion& suggestion = *report.suggestion;
-  const AnchorRecall& present = report.train.anchors.all;
-  std::string text = absl::StrFormat(
-      "Anchors fitted to data.train (as many boxes a cell): mean IoU %.3f, now %.3f; %.1f %% of "
-      "truths reach 0.5, now %.1f %%.\n",
-      suggestion.mean_iou, present.mean_iou(), 100 * suggestion.recall_at_half,
-      100 * present.recall(kHalf));
-  if (!IsWorthIt(suggestion, report.train.anchors)) {
-    return absl::StrCat(text, "That is no reason to change yours.\n");
-  }
+  const AnchorReport& present = report.train.anchors;
+  TextTable table({kLeft, kRight, kRight, kRight, kRight, kRight, kRight});
+  table.AddRow(
+      {"% of truths that reach 0.5", "all", "small", "medium", "large", "mean IoU", "anchors"});
+  const auto add = [&table](const std::string& name, const AnchorRecall& all, const auto& sizes,
+                            int64_t anchors) {
+    std::vector<std::string> row = {name, Percent(all.reached[kHalf], all.truths)};
+    for (const AnchorRecall& size : sizes) row.push_back(Percent(size.reached[kHalf], size.truths));
+    row.push_back(MeanIou(all, all.mean_iou()));
+    row.push_back(absl::StrCat(anchors));
+    table.AddRow(std::move(row));
+  };
+  add("now", present.all, present.sizes, present.anchors);
+  add("fitted to data.train", suggestion.all, suggestion.sizes, suggestion.anchors);
+  const std::string verdict = SuggestionVerdict(suggestion, present);
+  std::string text = absl::StrCat("Anchors fitted by k-means:\n", table.Render(), verdict,
+                                  verdict.empty() ? "" : "\n");
+  if (!IsWorthIt(suggestion, present)) return text;
   return absl::StrCat(text, "To try them, put this into `model`:\n\n", suggestion.config);
 }
 

@@ -348,44 +348,8 @@ class Probe {
       absl::StrAppend(&outcome_.verdict, ": the network can learn from this data.");
       return;
     }
-    absl::StrAppend(&outcome_.verdict, ", not above ", kOverfitAp50, ": ", Reason(trained));
-  }
-
-  std::string Reason(const absl::Status& trained) const {
-    if (!trained.ok()) return absl::StrCat(trained.message(), ".");
-    if (outcome_.ceiling_ap50.value_or(0) <= kOverfitAp50) {
-      return absl::StrFormat(
-          "no network can reach more than %.3f here, which is what the truths score when they are "
-          "matched, decoded and post-processed themselves.",
-          outcome_.ceiling_ap50.value_or(0));
-    }
-    const std::vector<double>& loss = outcome_.loss.y;
-    const auto fifth = std::max<int64_t>(static_cast<int64_t>(loss.size()) / 5, 1);
-    const double last = Mean(loss.end() - fifth, loss.end());
-    const double before =
-        Mean(loss.end() - std::min<int64_t>(2 * fifth, static_cast<int64_t>(loss.size())),
-             loss.end() - fifth);
-    if (last > 0.5 * loss.front()) {
-      return absl::StrFormat(
-          "the loss went from %.3g to %.3g only. Try another optimizer learning rate (it is %g "
-          "here), a norm in the network, or model.weights to start from.",
-          loss.front(), last, learning_rate_);
-    }
-    if (last < 0.85 * before) {
-      return absl::StrFormat(
-          "the loss still falls (from %.3g to %.3g at the end): it learns, but slowly. Try a "
-          "higher "
-          "optimizer learning rate (it is %g here), or model.weights to start from.",
-          before, last, learning_rate_);
-    }
-    const int64_t few =
-        std::count_if(outcome_.missed.begin(), outcome_.missed.end(),
-                      [](const MissedTruth& missed) { return missed.positives <= 2; });
-    return absl::StrFormat(
-        "the loss stays at %.3g. %d of %d truths are missed, %d of them with two anchors or fewer "
-        "to learn them%s",
-        last, outcome_.missed.size(), outcome_.truths, few,
-        few > 0 ? ": fit the anchors to the data." : ".");
+    absl::StrAppend(&outcome_.verdict, ", not above ", kOverfitAp50, ": ",
+                    OverfitReason(outcome_, trained, learning_rate_));
   }
 
   const Experiment& experiment_;
@@ -413,6 +377,43 @@ std::vector<int64_t> OverfitBatchSizes(int64_t images, int64_t most) {
     images -= sizes.back();
   }
   return sizes;
+}
+
+std::string OverfitReason(const OverfitOutcome& outcome, const absl::Status& trained,
+                          double learning_rate) {
+  if (!trained.ok()) return absl::StrCat(trained.message(), ".");
+  if (outcome.ceiling_ap50.value_or(0) <= kOverfitAp50) {
+    return absl::StrFormat(
+        "no network can reach more than %.3f here, which is what the truths score when they are "
+        "matched, decoded and post-processed themselves.",
+        outcome.ceiling_ap50.value_or(0));
+  }
+  const std::vector<double>& loss = outcome.loss.y;
+  const auto fifth = std::max<int64_t>(static_cast<int64_t>(loss.size()) / 5, 1);
+  const double last = Mean(loss.end() - fifth, loss.end());
+  const double before =
+      Mean(loss.end() - std::min<int64_t>(2 * fifth, static_cast<int64_t>(loss.size())),
+           loss.end() - fifth);
+  if (last > 0.5 * loss.front()) {
+    return absl::StrFormat(
+        "the loss went from %.3g to %.3g only. Try another optimizer learning rate (it is %g "
+        "here), a norm in the network, or model.weights to start from.",
+        loss.front(), last, learning_rate);
+  }
+  if (last < 0.85 * before) {
+    return absl::StrFormat(
+        "the loss still falls (from %.3g to %.3g at the end): it learns, but slowly. Try a higher "
+        "optimizer learning rate (it is %g here), or model.weights to start from.",
+        before, last, learning_rate);
+  }
+  const int64_t few =
+      std::count_if(outcome.missed.begin(), outcome.missed.end(),
+                    [](const MissedTruth& missed) { return missed.positives <= 2; });
+  return absl::StrFormat(
+      "the loss stays at %.3g. %d of %d truths are missed, %d of them with two anchors or fewer "
+      "to learn them%s",
+      last, outcome.missed.size(), outcome.truths, few,
+      few > 0 ? ": fit the anchors to the data." : ".");
 }
 
 absl::StatusOr<OverfitOutcome> ProbeOverfitting(const Experiment& experiment, const Dataset& train,

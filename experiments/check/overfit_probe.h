@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "data/check/network_view.h"
 #include "data/dataset.h"
@@ -55,6 +56,12 @@ inline constexpr double kOverfitAp50 = 0.95;
 // How many images each batch has, so that every image is in one: as few batches as can be where
 // none has more than `most`, their sizes at most one apart, the larger first. Both at least 1.
 std::vector<int64_t> OverfitBatchSizes(int64_t images, int64_t most);
+
+// Why a probe was not passed, and what to try: by `trained`, how training ended, or, where it came
+// to its end, by the ceiling, the losses (of one step at least) and the missed truths in `outcome`.
+// `learning_rate` is the optimizer's.
+std::string OverfitReason(const OverfitOutcome& outcome, const absl::Status& trained,
+                          double learning_rate);
 
 // Trains the experiment's network from its initial weights (model.weights, if any) with its
 // optimizer at a constant learning rate on the first few training images that have something to

@@ -134,11 +134,8 @@ class BatchMatcher {
     for (const int32_t anchor : matched) {
       CHECK_LT(match[anchor], row.count);
       ViewTruth& truth = truths[match[anchor]];
-      const Corners& a = index_.corners(anchor);
-      const Corners& b = truth.box;
       ++truth.num_positives;
-      truth.matched_iou = std::max(truth.matched_iou, Iou(b.x0, b.y0, b.x1, b.y1, BoxArea(b), a.x0,
-                                                          a.y0, a.x1, a.y1, BoxArea(a)));
+      truth.matched_iou = std::max(truth.matched_iou, Iou(truth.box, index_.corners(anchor)));
     }
     std::vector<int64_t> next(row.count);
     int64_t sum = 0;

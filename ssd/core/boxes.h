@@ -69,6 +69,11 @@ inline float Iou(float ax0, float ay0, float ax1, float ay1, float area_a, float
   return intersection / (area > kLeast ? area : kLeast);
 }
 
+// The same of boxes whose areas are not.
+inline float Iou(const Corners& a, const Corners& b) {
+  return Iou(a.x0, a.y0, a.x1, a.y1, BoxArea(a), b.x0, b.y0, b.x1, b.y1, BoxArea(b));
+}
+
 // Which share of b lies in a, where b's area is known; in [0, 1].
 inline float Coverage(float ax0, float ay0, float ax1, float ay1, float bx0, float by0, float bx1,
                       float by1, float area_b) {

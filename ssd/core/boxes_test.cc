@@ -111,6 +111,8 @@ TEST(Boxes, ScalarIouEqualsTensorIou) {
       EXPECT_FLOAT_EQ(Iou(p[0], p[1], p[2], p[3], BoxArea({p[0], p[1], p[2], p[3]}), q[0], q[1],
                           q[2], q[3], BoxArea({q[0], q[1], q[2], q[3]})),
                       iou[i][j].item<float>());
+      EXPECT_FLOAT_EQ(Iou({p[0], p[1], p[2], p[3]}, {q[0], q[1], q[2], q[3]}),
+                      iou[i][j].item<float>());
     }
   }
 }

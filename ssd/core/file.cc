@@ -13,6 +13,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace ssd {
 
@@ -34,6 +35,10 @@ absl::Status FileError(int error, absl::string_view what, absl::string_view path
     default:
       return absl::InternalError(message);
   }
+}
+
+std::string MessageWithoutFile(const absl::Status& status, absl::string_view path) {
+  return std::string(absl::StripPrefix(status.message(), absl::StrCat(path, ": ")));
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {

@@ -49,6 +49,10 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 // The error for `errno` = `error` met when doing `what` ("cannot write") to `path`.
 absl::Status FileError(int error, absl::string_view what, absl::string_view path);
 
+// The message of `status` without the "PATH: " that it begins with, for those who name the file
+// beside it.
+std::string MessageWithoutFile(const absl::Status& status, absl::string_view path);
+
 }  // namespace ssd
 
 #endif  // SSD_CORE_FILE_H_

@@ -5,6 +5,9 @@
 
 #include <filesystem>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
 namespace ssd {
 namespace {
 
@@ -24,6 +27,14 @@ TEST(File, NamesTheFileInErrors) {
   EXPECT_EQ(ReadFile(missing).status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(ReadFile(missing).status().message()), HasSubstr(missing));
   EXPECT_EQ(WriteFileAtomically(missing, "x").code(), absl::StatusCode::kNotFound);
+}
+
+TEST(File, AMessageGoesWithoutItsFile) {
+  const absl::Status missing = ReadFile("none").status();
+  EXPECT_EQ(absl::StrCat("none: ", MessageWithoutFile(missing, "none")), missing.message());
+  EXPECT_EQ(MessageWithoutFile(absl::DataLossError("a: b: c"), "a"), "b: c");
+  EXPECT_EQ(MessageWithoutFile(absl::DataLossError("a: b: c"), "b"), "a: b: c");
+  EXPECT_EQ(MessageWithoutFile(absl::DataLossError("abc"), "a"), "abc");
 }
 
 TEST(File, AFailureIsNoEnd) {

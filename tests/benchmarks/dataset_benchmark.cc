@@ -6,18 +6,17 @@
 
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "data/dataset.h"
 #include "ssd/core/logging.h"
 #include "ssd/core/random.h"
+#include "tests/benchmarks/temporary_folder.h"
 
 namespace ssd {
 namespace {
@@ -28,26 +27,8 @@ constexpr int64_t kImages = 118287;
 constexpr int64_t kObjects = 860001;
 constexpr int64_t kCategories = 80;
 
-// Removed when the program ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder()
-      : path_(fs::temp_directory_path() / absl::StrCat("ssd_dataset_benchmark_", getpid())) {
-    fs::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-
-  const fs::path& path() const { return path_; }
-
- private:
-  const fs::path path_;
-};
-
 const fs::path& Folder() {
-  static const TemporaryFolder folder;
+  static const TemporaryFolder folder("ssd_dataset_benchmark");
   return folder.path();
 }
 

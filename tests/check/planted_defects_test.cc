@@ -319,8 +319,8 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
   const Findings found = CheckAll();
   std::vector<DataProblem> all = found.train;
   all.insert(all.end(), found.validation.begin(), found.validation.end());
-  constexpr int kKinds = static_cast<int>(ProblemKind::kMismatchedSplits) + 1;
-  EXPECT_EQ(kKinds, 31);
+  constexpr int kKinds = static_cast<int>(ProblemKind::kLowAnchorRecall) + 1;
+  EXPECT_EQ(kKinds, 33);
   for (int kind = 0; kind < kKinds; ++kind) {
     EXPECT_THAT(all, Contains(Field(&DataProblem::kind, static_cast<ProblemKind>(kind))))
         << "kind " << kind;
@@ -351,6 +351,9 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kCrowdedImage, "instances.json", 0, "crowded.png has 104"},
       {ProblemKind::kUnusedLabel, "instances.json", 0, "'bird'"},
       {ProblemKind::kRareLabel, "instances.json", 0, "'fox'"},
+      // The 104 of crowded.png.
+      {ProblemKind::kSmallObjects, "instances.json", 0, "smaller than 32x32 pixels"},
+      {ProblemKind::kLowAnchorRecall, "instances.json", 0, "less than 95 %"},
       {ProblemKind::kUnreadableImage, "truncated.jpg", 0, ""},
       {ProblemKind::kSizeMismatch, "resized.png", 0, "100x80"},
       {ProblemKind::kRotatedByExif, "turned.jpg", 0, "120x160"},
