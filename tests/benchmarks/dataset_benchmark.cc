@@ -1,6 +1,7 @@
 // How long annotation files take to read, and how much memory: a COCO file as large as
 // instances_train2017.json (118,287 images, 860,001 objects with polygons, 450 MB), made by rule,
-// and a VOC folder. Google Benchmark's flags; the folder for temporary files is TMPDIR's.
+// and a VOC folder. Google Benchmark's flags, and --files=FOLDER: the files are made there where
+// they are not there yet, and left for other programs (compare_parsers.py), rather than in TMPDIR.
 //
 //   bazel run //tests/benchmarks:dataset_benchmark
 
@@ -46,7 +47,14 @@ class TemporaryFolder {
   const fs::path path_;
 };
 
-const fs::path& Folder() {
+// --files; empty: not given.
+std::string& KeptFolder() {
+  static std::string& folder = *new std::string;
+  return folder;
+}
+
+fs::path Folder() {
+  if (!KeptFolder().empty()) return KeptFolder();
   static const TemporaryFolder folder;
   return folder.path();
 }
@@ -72,6 +80,7 @@ std::string WriteCoco() {
   fs::create_directories(images);
   std::ofstream(images / ImageName(ImageId(0))).put(' ');
   const std::string path = (Folder() / "instances.json").string();
+  if (fs::exists(path)) return path;
   std::ofstream file(path, std::ios::binary);
   file << R"({"info": {"description": "made by rule", "year": 2017}, "licenses": [], "images": [)";
   for (int64_t i = 0; i < kImages; ++i) {
@@ -172,4 +181,13 @@ BENCHMARK(ReadVoc)->Name("BM_ReadVoc")->Unit(benchmark::kSecond)->UseRealTime();
 }  // namespace
 }  // namespace ssd
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const std::string flag = "--files=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    CHECK(argument.compare(0, flag.size(), flag) == 0) << "unknown argument " << argument;
+    ssd::KeptFolder() = argument.substr(flag.size());
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}
