@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <opencv2/core.hpp>
 #include <optional>
 #include <set>
@@ -18,13 +20,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "data/image_testing.h"
 
 namespace ssd {
 namespace {
 
 constexpr ImageSize kInput{24, 32};
 
-// An image that says which one it is; counts how often it is decoded.
+// An image that says which one it is; counts how often it is decoded. Its file is a PNG.
 class NumberedSource : public ImageSource {
  public:
   NumberedSource(int64_t index, std::atomic<int>* decoded, bool is_broken = false)
@@ -34,6 +37,17 @@ class NumberedSource : public ImageSource {
 
   absl::StatusOr<cv::Mat> Decode() const override {
     ++*decoded_;
+    return Draw();
+  }
+
+  absl::StatusOr<std::string> ReadEncoded() const override {
+    const absl::StatusOr<cv::Mat> image = Draw();
+    if (!image.ok()) return image.status();
+    return Encode(".png", Swapped(*image));
+  }
+
+ private:
+  absl::StatusOr<cv::Mat> Draw() const {
     if (is_broken_) return absl::DataLossError(absl::StrCat("image", index_, ".jpg: truncated"));
     cv::Mat image(static_cast<int>(size().height), static_cast<int>(size().width), CV_8UC3);
     Random random(99, 0, static_cast<uint64_t>(index_));
@@ -41,7 +55,6 @@ class NumberedSource : public ImageSource {
     return image;
   }
 
- private:
   const int64_t index_;
   std::atomic<int>* const decoded_;
   const bool is_broken_;
@@ -200,7 +213,9 @@ TEST(BatchLoaderTest, TheStreamIsTheSameForAnyNumberOfWorkers) {
       for (int workers = 1; workers <= 16; ++workers) {
         SCOPED_TRACE(absl::StrCat(workers, " workers ", sampling, has_bad_images ? ", bad" : ""));
         options.workers = workers;
-        options.cache_megabytes = workers % 3 == 0;
+        options.cache_megabytes = workers % 3 != 0;
+        options.cache_content =
+            workers % 3 == 1 ? LoaderConfig::Cache::DECODED : LoaderConfig::Cache::ENCODED;
         options.prefetch_batches = 1 + workers % 4;
         const auto loader = Make(dataset, options);
         ExpectEqual(Epoch(*loader, 0), epochs[0]);
@@ -623,6 +638,102 @@ TEST(BatchLoaderTest, CountsWhatItDoes) {
   // Of at most prefetch_batches a time.
   EXPECT_GE(statistics.ready_batches, 0);
   EXPECT_LE(statistics.ready_batches, 24);
+}
+
+TEST(BatchLoaderTest, KeepsFilesInMemory) {
+  const NumberedDataset dataset(16);
+  BatchLoaderOptions options = Training(2);
+  options.cache_megabytes = 1;
+  options.cache_content = LoaderConfig::Cache::ENCODED;
+  options.prefetch_next_epoch = false;
+  const auto loader = Make(dataset, options);
+  for (int64_t epoch = 0; epoch < 3; ++epoch) Epoch(*loader, epoch);
+  EXPECT_EQ(dataset.decoded, 0);  // by the source
+  EXPECT_EQ(loader->statistics().cache_misses, 16);
+  EXPECT_EQ(loader->statistics().cache_hits, 32);
+}
+
+// Counts how many of it there are.
+class LiveSource : public ImageSource {
+ public:
+  LiveSource(std::shared_ptr<const ImageSource> source, std::atomic<int>* live)
+      : source_(std::move(source)), live_(live) {}
+  ~LiveSource() override { --*live_; }
+
+  ImageSize size() const override { return source_->size(); }
+  absl::StatusOr<cv::Mat> Decode() const override { return source_->Decode(); }
+
+ private:
+  const std::shared_ptr<const ImageSource> source_;
+  std::atomic<int>* const live_;
+};
+
+// Knows how far a loader goes ahead of what it was asked for, and how many images it has at a time.
+class WatchedDataset : public NumberedDataset {
+ public:
+  using NumberedDataset::NumberedDataset;
+
+  absl::StatusOr<Sample> Get(int64_t index) const override {
+    absl::StatusOr<Sample> sample = NumberedDataset::Get(index);
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      most_ahead_ = std::max(most_ahead_, ++begun_ - asked_);
+      most_live_ = std::max(most_live_, ++live_);
+    }
+    changed_.notify_all();
+    sample->image.ReplaceSource(std::make_shared<LiveSource>(sample->image.source(), &live_));
+    return sample;
+  }
+
+  // Before so many samples are asked for.
+  void Ask(int64_t samples) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    asked_ += samples;
+  }
+  // Until so many samples have been begun that nobody has asked for.
+  void WaitUntilAhead(int64_t samples) const {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return begun_ - asked_ >= samples; });
+  }
+  // Once no loader is at work.
+  int64_t most_ahead() const { return most_ahead_; }
+  int most_live() const { return most_live_; }
+  int live() const { return live_; }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable int64_t begun_ = 0, most_ahead_ = 0;
+  int64_t asked_ = 0;
+  mutable std::atomic<int> live_{0};
+  mutable int most_live_ = 0;
+};
+
+// However late batches are fetched, prefetch_batches of them wait, and each worker has one image.
+TEST(BatchLoaderTest, MemoryIsBounded) {
+  for (int workers = 1; workers <= 4; ++workers) {
+    for (int prefetch = 1; prefetch <= 3; ++prefetch) {
+      SCOPED_TRACE(absl::StrCat(workers, " workers, ", prefetch, " batches ahead"));
+      WatchedDataset dataset(31);
+      BatchLoaderOptions options = Training(workers);
+      options.prefetch_batches = prefetch;
+      const int64_t ahead = prefetch * options.batch_size;
+      {
+        const auto loader = Make(dataset, options);
+        for (int64_t epoch = 0; epoch < 3; ++epoch) {
+          ASSERT_TRUE(loader->Start(epoch, 0).ok());
+          for (int64_t batch = 0; batch < loader->batches_per_epoch(); ++batch) {
+            dataset.WaitUntilAhead(ahead);
+            dataset.Ask(options.batch_size);
+            ASSERT_TRUE(loader->Next().ok());
+          }
+        }
+      }
+      EXPECT_EQ(dataset.most_ahead(), ahead);
+      EXPECT_LE(dataset.most_live(), workers);
+      EXPECT_EQ(dataset.live(), 0);
+    }
+  }
 }
 
 TEST(BatchLoaderTest, CanBeDestroyedAndRestartedWhileBusy) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <opencv2/core.hpp>
 #include <string>
@@ -239,6 +241,56 @@ TEST(ImageCacheTest, ServesManyThreads) {
     EXPECT_GE(cache.statistics().misses, 5);
     EXPECT_GT(cache.statistics().bytes, 0);
   }
+}
+
+// Asks for ten images, of which two and a half fit, from eight threads at once, and then in turn.
+void ExpectKeepsItsBudgetUnderThreads(Cache::Content content, int64_t bytes,
+                                      const std::function<Source(int64_t)>& make_source) {
+  constexpr int64_t kImages = 10;
+  const int64_t budget = 2 * bytes + bytes / 2;
+  ImageCache cache(content, budget);
+  std::vector<int> failed(8);
+  std::vector<int64_t> most(failed.size());  // bytes that each thread saw
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < failed.size(); ++i) {
+    threads.emplace_back([&, i] {
+      double seconds = 0;
+      for (int64_t repeat = 0; repeat < 200; ++repeat) {
+        const int64_t index = (repeat * static_cast<int64_t>(2 * i + 1)) % kImages;
+        const auto region =
+            cache.Wrap(index, make_source(index), &seconds)->DecodeRegion(kRegion, 1);
+        failed[i] += !region.ok();
+        most[i] = std::max(most[i], cache.statistics().bytes);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, std::vector<int>(failed.size()));
+  for (const int64_t seen : most) EXPECT_LE(seen, budget);
+  const ImageCache::Statistics before = cache.statistics();
+  EXPECT_EQ(before.bytes, 2 * bytes);
+  EXPECT_EQ(before.hits + before.misses, 200 * static_cast<int64_t>(failed.size()));
+
+  double seconds = 0;
+  for (int64_t index = 0; index < kImages; ++index) {
+    EXPECT_TRUE(cache.Wrap(index, make_source(index), &seconds)->DecodeRegion(kRegion, 1).ok());
+  }
+  EXPECT_EQ(cache.statistics().hits - before.hits, 2);
+  EXPECT_EQ(cache.statistics().misses - before.misses, kImages - 2);
+  EXPECT_EQ(cache.statistics().bytes, 2 * bytes);
+}
+
+TEST(ImageCacheTest, KeepsItsBudgetUnderThreads) {
+  // Room that was claimed for an image that turns out to be damaged is given back.
+  ExpectKeepsItsBudgetUnderThreads(Cache::DECODED, 7200, [](int64_t index) {
+    const auto drawn = std::make_shared<DrawnSource>();
+    drawn->is_damaged = index == 0;
+    return drawn;
+  });
+  const std::string path = NewFile("budget.jpg");
+  ExpectKeepsItsBudgetUnderThreads(Cache::ENCODED,
+                                   static_cast<int64_t>(std::filesystem::file_size(path)),
+                                   [&path](int64_t) { return FileSource(path); });
 }
 
 }  // namespace

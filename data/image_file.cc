@@ -1,5 +1,6 @@
 #include "data/image_file.h"
 
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <opencv2/core.hpp>
@@ -43,24 +44,28 @@ auto CatchExceptions(absl::string_view name, const Read& read) -> decltype(read(
   }
 }
 
-// With its orientation tag, if any, set to upright: OpenCV would turn the pixels itself, and not
-// those of every depth right.
-std::string UprightTiff(absl::string_view bytes) {
-  std::string upright(bytes);
+// With the orientation set to upright, since OpenCV would turn the pixels itself, and not those of
+// every depth right, and with alpha as a sample without meaning, since libtiff would multiply the
+// colours by it. Empty: the image has neither.
+std::string PlainTiff(absl::string_view bytes) {
   const std::optional<TiffDirectory> directory = TiffDirectory::Open(bytes);
-  const std::optional<size_t> at = directory ? directory->OrientationPosition() : std::nullopt;
-  if (at) upright.replace(*at, 2, std::string(directory->UprightValue()));
-  return upright;
+  if (!directory || (!directory->Has(TiffDirectory::kOrientation) &&
+                     !directory->Has(TiffDirectory::kExtraSamples))) {
+    return "";
+  }
+  std::string plain(bytes);
+  directory->SetFirst(TiffDirectory::kOrientation, kUpright, plain);
+  constexpr uint64_t kUnspecified = 0;
+  directory->SetFirst(TiffDirectory::kExtraSamples, kUnspecified, plain);
+  return plain;
 }
 
 // Every format but JPEG. The stored pixels as RGB.
 absl::StatusOr<cv::Mat> DecodeByOpenCv(absl::string_view bytes, absl::string_view name,
                                        const ImageHeader& header) {
-  std::string upright;
-  if (header.orientation != kUpright && FormatOf(bytes) == ImageFormat::kTiff) {
-    upright = UprightTiff(bytes);
-    bytes = upright;
-  }
+  std::string plain;
+  if (FormatOf(bytes) == ImageFormat::kTiff) plain = PlainTiff(bytes);
+  if (!plain.empty()) bytes = plain;
   const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1,
                         const_cast<char*>(bytes.data()));
   cv::Mat image = cv::imdecode(encoded, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);

@@ -14,10 +14,15 @@ namespace ssd {
 
 // Images in files and in memory as ImageSources. JPEG is decoded by libjpeg-turbo, PNG, BMP, WebP,
 // TIFF and PNM by OpenCV. Pixels always come out as 8-bit RGB: grey is repeated, CMYK is converted
-// (as Adobe stores it, inverted, with its marker or without, like Pillow and OpenCV do), 16 bits
-// are cut to 8, alpha is dropped (not blended, like Pillow's convert("RGB")). The EXIF orientation
-// of JPEG, PNG and WebP and the tag of TIFF are honoured. An animated PNG is its default image, a
-// TIFF of several its first.
+// (a JPEG's as Adobe stores it, inverted, with its marker or without, like Pillow and OpenCV do),
+// 16 bits are cut to 8 (the colours of a TIFF are rounded, 65535 being 255), alpha is dropped: not
+// blended, like Pillow's convert("RGB"), but where a TIFF's colours are stored multiplied by it,
+// they stay so. The EXIF orientation of JPEG, PNG and WebP and the tag of TIFF are honoured. An
+// animated PNG is its default image, a TIFF of several its first.
+//
+// What OpenCV cannot decode, or decodes wrong, is an error: a TIFF whose samples are not 1, 8 or 16
+// unsigned bits, CMYK of 16, more than 4 samples a pixel; a PNM whose greatest value is neither 255
+// nor 65535.
 //
 // Nothing is printed for a bad image where its header tells that it is bad. An image whose data
 // ends early or does not decode, and a PNG with a damaged chunk, are errors; harmless faults of

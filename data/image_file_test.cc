@@ -146,14 +146,29 @@ TEST(ImageFileTest, CutsSixteenBits) {
   const auto color = Decode(Encode(".png", wide));
   ASSERT_TRUE(color.ok()) << color.status();
   EXPECT_EQ(LargestDifference(*color, image), 0);
+  // Of TIFF, libtiff rounds colours instead.
+  cv::Mat rounded(wide.size(), CV_8UC3);
+  for (int y = 0; y < wide.rows; ++y) {
+    for (int x = 0; x < wide.cols; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        rounded.at<cv::Vec3b>(y, x)[c] =
+            static_cast<uchar>((wide.at<cv::Vec3w>(y, x)[c] + 128) / 257);
+      }
+    }
+  }
+  const auto tiff = Decode(Encode(".tiff", wide));
+  ASSERT_TRUE(tiff.ok()) << tiff.status();
+  EXPECT_EQ(LargestDifference(*tiff, Swapped(rounded)), 0);
 
   cv::Mat grey, expected;
   cv::extractChannel(image, grey, 0);
   cv::cvtColor(grey, expected, cv::COLOR_GRAY2RGB);
-  grey.convertTo(wide, CV_16U, 256);
-  const auto single = Decode(Encode(".png", wide));
-  ASSERT_TRUE(single.ok()) << single.status();
-  EXPECT_EQ(LargestDifference(*single, expected), 0);
+  grey.convertTo(wide, CV_16U, 256, 200);
+  for (const char* extension : {".png", ".tiff"}) {
+    const auto single = Decode(Encode(extension, wide));
+    ASSERT_TRUE(single.ok()) << single.status();
+    EXPECT_EQ(LargestDifference(*single, expected), 0) << extension;
+  }
 }
 
 TEST(ImageFileTest, DropsAlpha) {
@@ -165,10 +180,162 @@ TEST(ImageFileTest, DropsAlpha) {
     channels.emplace_back(image.size(), CV_8UC1, cv::Scalar(alpha));
     cv::Mat transparent;
     cv::merge(channels, transparent);
-    const auto pixels = Decode(Encode(".png", transparent));
-    ASSERT_TRUE(pixels.ok()) << pixels.status();
-    EXPECT_EQ(LargestDifference(*pixels, image), 0);
+    std::vector<std::string> files = {Encode(".png", transparent), Encode(".tiff", transparent)};
+    // Where nothing shows, libwebp stores other colours.
+    if (alpha > 0) {
+      files.push_back(Encode(".webp", transparent, {cv::IMWRITE_WEBP_QUALITY, 101}));
+    }
+    for (size_t i = 0; i < files.size(); ++i) {
+      const auto pixels = Decode(files[i]);
+      ASSERT_TRUE(pixels.ok()) << pixels.status();
+      EXPECT_EQ(LargestDifference(*pixels, image), 0) << "file " << i << ", alpha " << alpha;
+    }
   }
+}
+
+// A zlib stream that stores `bytes` (RFC 1950; RFC 1951, section 3.2.4).
+std::string Stored(const std::string& bytes) {
+  uint32_t low = 1, high = 0;  // Adler-32
+  for (const char byte : bytes) {
+    low = (low + static_cast<uint8_t>(byte)) % 65521;
+    high = (high + low) % 65521;
+  }
+  const auto size = static_cast<uint32_t>(bytes.size());
+  return "\x78\x01\x01" + Integer(size, 2, true) + Integer(~size & 0xffff, 2, true) + bytes +
+         Integer(high << 16 | low, 4, false);
+}
+
+// One row of pixels; `tables` are chunks before them.
+std::string PngRow(int width, int bits, int color, const std::string& tables,
+                   const std::string& pixels) {
+  const std::string header = Integer(static_cast<uint32_t>(width), 4, false) +
+                             Integer(1, 4, false) + static_cast<char>(bits) +
+                             static_cast<char>(color) + std::string(3, '\0');
+  return "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) + tables +
+         PngChunk("IDAT", Stored(std::string(1, '\0') + pixels)) + PngChunk("IEND", "");
+}
+
+TEST(ImageFileTest, DropsAlphaOfGrey) {
+  constexpr int kGreyAndAlpha = 4;
+  for (const std::string& png :
+       {PngRow(2, 8, kGreyAndAlpha, "", std::string("\x32\x80\x3c\x00", 4)),
+        PngRow(2, 16, kGreyAndAlpha, "", std::string("\x32\xc8\x80\x00\x3c\xc8\x00\x00", 8))}) {
+    const auto pixels = Decode(png);
+    ASSERT_TRUE(pixels.ok()) << pixels.status();
+    ASSERT_EQ(pixels->size(), cv::Size(2, 1));
+    EXPECT_EQ(pixels->at<cv::Vec3b>(0, 0), cv::Vec3b::all(50));
+    EXPECT_EQ(pixels->at<cv::Vec3b>(0, 1), cv::Vec3b::all(60));
+  }
+}
+
+constexpr uint32_t kWhiteIsZero = 0, kBlackIsZero = 1, kRgb = 2, kCmyk = 5;
+constexpr uint32_t kExtraSamples = 338, kSampleFormat = 339;
+
+// A TIFF image of one row, not compressed.
+struct TiffRow {
+  uint32_t color = kRgb;  // PhotometricInterpretation
+  uint32_t bits = 8;      // of a sample: a multiple of 8
+  std::vector<std::vector<uint32_t>> pixels;
+  std::vector<std::pair<uint32_t, uint32_t>> tags = {};  // more of them, and their values
+};
+
+// Its directory, to lie at byte `at` of the file, and what that refers to. `next` is where the next
+// image's lies.
+std::string TiffImage(const TiffRow& row, size_t at, size_t next) {
+  const auto number = [](size_t value, int size) {
+    return Integer(static_cast<uint32_t>(value), size, /*little=*/true);
+  };
+  const size_t samples = row.pixels.front().size();
+  std::string bits, pixels;
+  for (size_t i = 0; i < samples; ++i) bits += number(row.bits, 2);
+  for (const std::vector<uint32_t>& pixel : row.pixels) {
+    for (const uint32_t sample : pixel) pixels += number(sample, static_cast<int>(row.bits / 8));
+  }
+  const size_t fields = 9 + row.tags.size();
+  const size_t end = at + 2 + 12 * fields + 4;
+  constexpr size_t kShort = 3, kLong = 4;
+  const auto field = [&number](size_t tag, size_t type, size_t value) {
+    return number(tag, 2) + number(type, 2) + number(1, 4) + number(value, 4);
+  };
+  std::string image = number(fields, 2) + field(256, kLong, row.pixels.size()) +
+                      field(257, kLong, 1) + number(258, 2) + number(kShort, 2) +
+                      number(samples, 4);
+  image += bits.size() <= 4 ? bits + std::string(4 - bits.size(), '\0') : number(end, 4);
+  image += field(259, kShort, 1) + field(262, kShort, row.color) +
+           field(273, kLong, end + bits.size()) + field(277, kShort, samples) +
+           field(278, kLong, 1) + field(279, kLong, pixels.size());
+  for (const auto& [tag, value] : row.tags) image += field(tag, kShort, value);
+  return image + number(next, 4) + bits + pixels;
+}
+
+constexpr size_t kFirstTiffImage = 8;
+
+std::string TiffOf(const std::string& images) {
+  return "II" + Integer(42, 2, true) + Integer(kFirstTiffImage, 4, true) + images;
+}
+
+TEST(ImageFileTest, DecodesTiffOfEveryColor) {
+  const std::vector<cv::Vec3b> colors = {{200, 100, 50}, {1, 2, 3}};
+  const std::vector<cv::Vec3b> greys = {cv::Vec3b::all(50), cv::Vec3b::all(60)};
+  std::vector<std::pair<TiffRow, std::vector<cv::Vec3b>>> rows = {
+      {{kRgb, 8, {{200, 100, 50}, {1, 2, 3}}}, colors},
+      {{kBlackIsZero, 16, {{50 * 256 + 200}, {60 * 256 + 200}}}, greys},
+      {{kWhiteIsZero, 8, {{205}, {195}}}, greys},
+      // 0 is no ink. Red = (255 - C) * (255 - K) / 255.
+      {{kCmyk, 8, {{55, 155, 205, 51}, {0, 0, 0, 0}}}, {{160, 80, 40}, {255, 255, 255}}},
+  };
+  // Alpha: unspecified, multiplied with the colours, not multiplied.
+  for (const uint32_t kind : {0, 1, 2}) {
+    const std::vector<std::pair<uint32_t, uint32_t>> tags = {{kExtraSamples, kind}};
+    rows.push_back({{kRgb, 8, {{200, 100, 50, 128}, {1, 2, 3, 0}}, tags}, colors});
+    rows.push_back({{kRgb,
+                     16,
+                     {{200 * 257, 100 * 257, 50 * 257, 128 * 257}, {1 * 257, 2 * 257, 3 * 257, 0}},
+                     tags},
+                    colors});
+    rows.push_back({{kBlackIsZero, 8, {{50, 128}, {60, 0}}, tags}, greys});
+    rows.push_back({{kWhiteIsZero, 8, {{205, 128}, {195, 0}}, tags}, greys});
+  }
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SCOPED_TRACE(absl::StrCat("row ", i));
+    const auto pixels = Decode(TiffOf(TiffImage(rows[i].first, kFirstTiffImage, 0)));
+    ASSERT_TRUE(pixels.ok()) << pixels.status();
+    ASSERT_EQ(pixels->size(), cv::Size(2, 1));
+    EXPECT_EQ(pixels->at<cv::Vec3b>(0, 0), rows[i].second[0]);
+    EXPECT_EQ(pixels->at<cv::Vec3b>(0, 1), rows[i].second[1]);
+  }
+}
+
+TEST(ImageFileTest, ShowsTheFirstImageOfATiff) {
+  const TiffRow first = {kRgb, 8, {{200, 100, 50}, {1, 2, 3}}};
+  const TiffRow second = {kBlackIsZero, 8, {{7}, {8}, {9}}};
+  const size_t place = kFirstTiffImage + TiffImage(first, kFirstTiffImage, 0).size();
+  const auto pixels =
+      Decode(TiffOf(TiffImage(first, kFirstTiffImage, place) + TiffImage(second, place, 0)));
+  ASSERT_TRUE(pixels.ok()) << pixels.status();
+  ASSERT_EQ(pixels->size(), cv::Size(2, 1));
+  EXPECT_EQ(pixels->at<cv::Vec3b>(0, 0), cv::Vec3b(200, 100, 50));
+}
+
+TEST(ImageFileTest, RefusesWhatWouldDecodeWrong) {
+  const std::pair<TiffRow, std::string> rows[] = {
+      {{kBlackIsZero, 32, {{0x3f000000}}, {{kSampleFormat, 3}}}, "TIFF of 32 bits a sample"},
+      {{kBlackIsZero, 16, {{0x3800}}, {{kSampleFormat, 3}}}, "signed or floating-point samples"},
+      {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 2}}}, "signed or floating-point samples"},
+      {{kCmyk, 16, {{1, 2, 3, 4}}}, "CMYK TIFF of 16 bits a sample (8 are read)"},
+      {{kCmyk, 8, {{1, 2, 3, 4, 5}}, {{kExtraSamples, 2}}}, "TIFF of 5 samples a pixel"},
+  };
+  for (const auto& [row, expected] : rows) {
+    const absl::Status status = ErrorOf(TiffOf(TiffImage(row, kFirstTiffImage, 0)));
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_TRUE(absl::StrContains(status.message(), expected)) << status;
+  }
+  for (const char* pnm : {"P5 1 1 15\n\5", "P6 1 1 1023\n\1\2\1\2\1\2", "P2 1 1 1023\n511\n"}) {
+    EXPECT_TRUE(absl::StrContains(ErrorOf(pnm).message(), "PNM whose greatest value is ")) << pnm;
+  }
+  const auto wide = Decode(std::string("P5 1 1 65535\n\x32\xc8", 15));
+  ASSERT_TRUE(wide.ok()) << wide.status();
+  EXPECT_EQ(wide->at<cv::Vec3b>(0, 0), cv::Vec3b::all(50));
 }
 
 // EXIF 2.32, section 4.6.5: where the 0th row and column of the stored image are shown.
@@ -405,17 +572,10 @@ TEST(ImageFileTest, ShowsAnAnimatedPngsDefaultImage) {
 
 TEST(ImageFileTest, LooksUpPalettes) {
   // Two pixels: entries 1 and 0. Entry 0 is transparent.
-  std::string deflated = {'\x78', '\x01', '\x01', '\x03', '\x00', '\xfc', '\xff',  // stored block
-                          '\x00', '\x01', '\x00'};
-  // Adler-32 of 0, 1, 0: a = 1 + 0 + 1 + 0 = 2, b = 1 + 2 + 2 = 5.
-  deflated += std::string("\x00\x05\x00\x02", 4);
-  const std::string header = Integer(2, 4, false) + Integer(1, 4, false) +
-                             std::string("\x08\x03\0\0\0", 5);  // 8 bits, by palette
-  const std::string png = "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) +
-                          PngChunk("PLTE", std::string("\x0a\x14\x1e\xc8\x96\x64", 6)) +
-                          PngChunk("tRNS", std::string("\x00", 1)) + PngChunk("IDAT", deflated) +
-                          PngChunk("IEND", "");
-  const auto pixels = Decode(png);
+  constexpr int kByPalette = 3;
+  const std::string tables = PngChunk("PLTE", std::string("\x0a\x14\x1e\xc8\x96\x64", 6)) +
+                             PngChunk("tRNS", std::string("\x00", 1));
+  const auto pixels = Decode(PngRow(2, 8, kByPalette, tables, std::string("\x01\x00", 2)));
   ASSERT_TRUE(pixels.ok()) << pixels.status();
   ASSERT_EQ(pixels->size(), cv::Size(2, 1));
   EXPECT_EQ(pixels->at<cv::Vec3b>(0, 0), cv::Vec3b(200, 150, 100));

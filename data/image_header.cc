@@ -139,6 +139,29 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
   return header;
 }
 
+// What OpenCV and libtiff do not decode, and print of, or decode wrong (signed samples).
+absl::Status CheckTiffSamples(const TiffDirectory& directory, absl::string_view name) {
+  constexpr uint64_t kMostSamples = 4, kUnsigned = 1, kCmyk = 5;
+  for (const uint64_t samples : directory.Numbers(TiffDirectory::kSamplesPerPixel)) {
+    if (samples <= kMostSamples) continue;
+    return CorruptImageError(name, absl::StrCat("TIFF of ", samples, " samples a pixel (at most ",
+                                                kMostSamples, " are read)"));
+  }
+  const std::vector<uint64_t> color = directory.Numbers(TiffDirectory::kPhotometricInterpretation);
+  const bool is_cmyk = !color.empty() && color[0] == kCmyk;
+  for (const uint64_t bits : directory.Numbers(TiffDirectory::kBitsPerSample)) {
+    if (bits == 8 || (!is_cmyk && (bits == 1 || bits == 16))) continue;
+    return CorruptImageError(
+        name, absl::StrCat(is_cmyk ? "CMYK TIFF of " : "TIFF of ", bits, " bits a sample (",
+                           is_cmyk ? "8" : "1, 8 and 16", " are read)"));
+  }
+  for (const uint64_t format : directory.Numbers(TiffDirectory::kSampleFormat)) {
+    if (format == kUnsigned) continue;
+    return CorruptImageError(name, "TIFF of signed or floating-point samples");
+  }
+  return absl::OkStatus();
+}
+
 // TIFF 6.0, BigTIFF. The first image of several.
 absl::StatusOr<ImageHeader> ReadTiffHeader(absl::string_view bytes, absl::string_view name) {
   const std::optional<TiffDirectory> directory = TiffDirectory::Open(bytes);
@@ -160,6 +183,7 @@ absl::StatusOr<ImageHeader> ReadTiffHeader(absl::string_view bytes, absl::string
   if (width[0] > kMostSide || height[0] > kMostSide) {
     return CorruptImageError(name, absl::StrCat("TIFF of ", width[0], "x", height[0], " pixels"));
   }
+  SSD_RETURN_IF_ERROR(CheckTiffSamples(*directory, name));
   ImageHeader header;
   header.stored = {static_cast<int64_t>(height[0]), static_cast<int64_t>(width[0])};
   header.orientation = directory->Orientation();
@@ -208,6 +232,11 @@ absl::StatusOr<ImageHeader> ReadPnmHeader(absl::string_view bytes, absl::string_
                              : TruncatedImageError(name, "PNM", bytes);
   }
   SSD_RETURN_IF_ERROR(CheckPixels(name, header.stored));
+  // OpenCV leaves others as dark as they are.
+  if (has_maximum && maximum != 255 && maximum != 65535) {
+    return CorruptImageError(
+        name, absl::StrCat("PNM whose greatest value is ", maximum, " (255 and 65535 are read)"));
+  }
   if (kind < '4') return header;  // plain text, of any length
   const int64_t row = kind == '4'
                           ? (header.stored.width + 7) / 8

@@ -66,33 +66,40 @@ std::optional<TiffDirectory::Entry> TiffDirectory::Find(int tag) const {
   return std::nullopt;
 }
 
-std::vector<uint64_t> TiffDirectory::Numbers(int tag) const {
+std::optional<TiffDirectory::Place> TiffDirectory::Locate(int tag) const {
   const std::optional<Entry> entry = Find(tag);
   const size_t size = entry ? SizeOfType(entry->type) : 0;
-  if (size == 0 || entry->count > tiff_.size() / size) return {};
+  if (size == 0 || entry->count == 0 || entry->count > tiff_.size() / size) return std::nullopt;
   uint64_t at = entry->value;
   if (entry->count * size > offset_size_) at = Number(at, offset_size_);
-  if (at > tiff_.size() || tiff_.size() - at < entry->count * size) return {};
+  if (at > tiff_.size() || tiff_.size() - at < entry->count * size) return std::nullopt;
+  return Place{static_cast<size_t>(at), size, static_cast<size_t>(entry->count)};
+}
+
+std::vector<uint64_t> TiffDirectory::Numbers(int tag) const {
+  const std::optional<Place> place = Locate(tag);
+  if (!place) return {};
   std::vector<uint64_t> numbers;
-  numbers.reserve(static_cast<size_t>(entry->count));
-  for (uint64_t i = 0; i < entry->count; ++i) numbers.push_back(Number(at + i * size, size));
+  numbers.reserve(place->count);
+  for (size_t i = 0; i < place->count; ++i) {
+    numbers.push_back(Number(place->at + i * place->size, place->size));
+  }
   return numbers;
 }
 
 int TiffDirectory::Orientation() const {
-  const std::optional<size_t> at = OrientationPosition();
-  const uint64_t value = at ? Number(*at, 2) : 0;
+  const std::optional<Entry> entry = Find(kOrientation);
+  const uint64_t value = entry && entry->type == kShort ? Number(entry->value, 2) : 0;
   return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
 }
 
-std::optional<size_t> TiffDirectory::OrientationPosition() const {
-  const std::optional<Entry> entry = Find(kOrientation);
-  if (!entry || entry->type != kShort) return std::nullopt;
-  return entry->value;
-}
-
-absl::string_view TiffDirectory::UprightValue() const {
-  return little_ ? absl::string_view("\1\0", 2) : absl::string_view("\0\1", 2);
+void TiffDirectory::SetFirst(int tag, uint64_t value, std::string& copy) const {
+  const std::optional<Place> place = Locate(tag);
+  if (!place) return;
+  for (size_t i = 0; i < place->size; ++i) {
+    const size_t byte = little_ ? i : place->size - 1 - i;
+    copy[place->at + byte] = static_cast<char>(value >> (8 * i) & 0xff);
+  }
 }
 
 }  // namespace ssd

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -17,12 +18,16 @@ class TiffDirectory {
   static constexpr int kImageWidth = 256;
   static constexpr int kImageLength = 257;
   static constexpr int kBitsPerSample = 258;
+  static constexpr int kPhotometricInterpretation = 262;
   static constexpr int kStripOffsets = 273;
   static constexpr int kOrientation = 274;
+  static constexpr int kSamplesPerPixel = 277;
   static constexpr int kStripByteCounts = 279;
   static constexpr int kColorMap = 320;
   static constexpr int kTileOffsets = 324;
   static constexpr int kTileByteCounts = 325;
+  static constexpr int kExtraSamples = 338;
+  static constexpr int kSampleFormat = 339;
 
   // nullopt: no TIFF structure, or one that ends before its directory.
   static std::optional<TiffDirectory> Open(absl::string_view tiff);
@@ -39,16 +44,20 @@ class TiffDirectory {
   // 1..8; 1 where there is none, or none that makes sense.
   int Orientation() const;
 
-  // The place of the orientation's value, a SHORT; nullopt: there is none.
-  std::optional<size_t> OrientationPosition() const;
-  // That SHORT for an upright image, as the structure writes it.
-  absl::string_view UprightValue() const;
+  // Sets the first of the tag's numbers, if there is one, in `copy`, a copy of the structure.
+  void SetFirst(int tag, uint64_t value, std::string& copy) const;
 
  private:
   struct Entry {
     int type = 0;
     uint64_t count = 0;
     size_t value = 0;  // its place, or that of its offset
+  };
+  // Of the numbers of a tag, one after another.
+  struct Place {
+    size_t at = 0;
+    size_t size = 0;  // of a number
+    size_t count = 0;
   };
 
   TiffDirectory(absl::string_view tiff, bool little, bool big) : tiff_(tiff), little_(little) {
@@ -59,6 +68,8 @@ class TiffDirectory {
   // An unsigned number of `size` bytes; past the end reads as 0.
   uint64_t Number(uint64_t at, size_t size) const;
   std::optional<Entry> Find(int tag) const;
+  // nullopt: the tag has no numbers.
+  std::optional<Place> Locate(int tag) const;
 
   absl::string_view tiff_;
   bool little_ = false;

@@ -102,13 +102,32 @@ TEST(TiffDirectoryTest, ReadsNumbersInEveryForm) {
       EXPECT_TRUE(directory->Numbers(TiffDirectory::kTileByteCounts).empty());
 
       EXPECT_EQ(directory->Orientation(), 6);
-      const auto position = directory->OrientationPosition();
-      ASSERT_TRUE(position.has_value());
-      std::string upright = tiff;
-      upright.replace(*position, 2, std::string(directory->UprightValue()));
-      EXPECT_EQ(TiffDirectory::Open(upright)->Orientation(), 1);
-      EXPECT_EQ(TiffDirectory::Open(upright)->Numbers(TiffDirectory::kImageLength),
-                std::vector<uint64_t>{480});
+    }
+  }
+}
+
+TEST(TiffDirectoryTest, SetsTheFirstNumberOfATag) {
+  for (const bool big : {false, true}) {
+    for (const bool little : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(big ? "BigTIFF" : "TIFF", little ? " II" : " MM"));
+      const std::string tiff = Writer(little, big).Write(Fields());
+      const auto directory = TiffDirectory::Open(tiff);
+      ASSERT_TRUE(directory.has_value());
+      for (const Field& changed : Fields()) {
+        std::string copy = tiff;
+        directory->SetFirst(changed.tag, 1, copy);
+        const auto of_copy = TiffDirectory::Open(copy);
+        ASSERT_TRUE(of_copy.has_value());
+        for (const Field& field : Fields()) {
+          std::vector<uint64_t> expected = directory->Numbers(field.tag);
+          if (field.tag == changed.tag && !expected.empty()) expected.front() = 1;
+          EXPECT_EQ(of_copy->Numbers(field.tag), expected) << field.tag;
+        }
+        EXPECT_EQ(of_copy->Orientation(), changed.tag == TiffDirectory::kOrientation ? 1 : 6);
+      }
+      std::string copy = tiff;
+      directory->SetFirst(TiffDirectory::kTileByteCounts, 1, copy);  // there is none
+      EXPECT_EQ(copy, tiff);
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "experiments/run_report.h"
 
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
@@ -27,6 +28,9 @@
 
 namespace ssd {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::unique_ptr<Schedule> MakeSchedule(const std::string& text, int64_t total_steps) {
   ScheduleConfig config;
@@ -111,29 +115,56 @@ class LineDataset final : public Dataset {
   const LabelMap labels_ = {{"line"}, {1}};
 };
 
-TEST(WriteRunReport, ShowsPicturesOfOneLine) {
+// The report of a run of these facts that logged these lines.
+std::string ReportOf(const RunRecord& record, const std::string& metrics_log) {
   const absl::StatusOr<Experiment> experiment =
       LoadExperiment(std::filesystem::absolute("experiments/quickstart/digits.textproto").string(),
                      std::vector<std::string>(), ".");
-  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  CHECK(experiment.ok()) << experiment.status();
   const auto detector = SsdDetector::Create(experiment->model(), /*num_classes=*/1);
-  ASSERT_TRUE(detector.ok()) << detector.status();
+  CHECK(detector.ok()) << detector.status();
   const std::string path = testing::TempDir() + "/lines";
   std::filesystem::remove_all(path);
   const absl::StatusOr<RunFolder> folder = RunFolder::Create(path, "lines", "", "", "{}");
-  ASSERT_TRUE(folder.ok()) << folder.status();
-  ASSERT_TRUE(WriteFileAtomically(folder->metrics(), "").ok());
+  CHECK(folder.ok()) << folder.status();
+  CHECK(WriteFileAtomically(folder->metrics(), metrics_log).ok());
 
   const LineDataset dataset;
-  const RunRecord record;
   const Metrics metrics;
   const std::vector<ImageDetections> detections;
   const ChartSeries planned_learning_rate;
   const absl::Status written =
       WriteRunReport({*folder, *experiment, record, dataset.labels(), metrics, detections, dataset,
                       **detector, planned_learning_rate});
-  ASSERT_TRUE(written.ok()) << written;
-  const std::string page = *ReadFile(folder->report());
+  CHECK(written.ok()) << written;
+  return *ReadFile(folder->report());
+}
+
+TEST(WriteRunReport, TellsWhatTheLoaderDid) {
+  RunRecord record;
+  const std::string log =
+      "{\"step\":10,\"train.loss\":3,\"timing\":{\"images_per_second\":40,"
+      "\"data_wait_share\":0.125,\"decode_seconds\":0.0025,\"transform_seconds\":0.0075,"
+      "\"queue_depth\":3.5,\"cache_hit_rate\":0.75}}\n";
+  const auto row = [](const std::string& fact, const std::string& value) {
+    return "<th scope=\"row\">" + fact + "</th><td>" + value + "</td>";
+  };
+  const std::string whole = ReportOf(record, log);
+  EXPECT_THAT(whole, HasSubstr(row("training spent waiting for data", "12.5 %")));
+  EXPECT_THAT(whole, HasSubstr(row("reading and decoding an image, one thread", "2.50 ms")));
+  EXPECT_THAT(whole, HasSubstr(row("transforming an image, one thread", "7.50 ms")));
+  EXPECT_THAT(whole, HasSubstr(row("batches ready when one is asked for", "3.5")));
+  EXPECT_THAT(whole, HasSubstr(row("images found in memory", "75.0 %")));
+  EXPECT_THAT(whole, Not(HasSubstr("images that could not be read")));
+
+  record.train.skipped_images = 2;
+  record.validation.skipped_images = 1;
+  EXPECT_THAT(ReportOf(record, ""),
+              HasSubstr(row("images that could not be read", "2 for training, 1 for validation")));
+}
+
+TEST(WriteRunReport, ShowsPicturesOfOneLine) {
+  const std::string page = ReportOf(RunRecord(), "");
   size_t pictures = 0;
   for (size_t at = page.find("data:image/jpeg"); at != std::string::npos;
        at = page.find("data:image/jpeg", at + 1)) {

@@ -31,6 +31,26 @@ TEST(PhotometricDistortionTest, EachOperationHappensHalfOfTheTime) {
   EXPECT_NEAR(unchanged, kRuns * (0.25 + 0.25 / 40), 90);
 }
 
+TEST(PhotometricDistortionTest, ContrastComesLastHalfOfTheTime) {
+  const auto distort = MakeTransform(
+      "photometric_distortion { probability: 1 brightness: 0 hue: 0 min_contrast: 2 "
+      "max_contrast: 2 min_saturation: 0.5 max_saturation: 0.5 }");
+  // First, it makes (255, 200, 200) of which half the saturation is left; last, it cuts twice
+  // (200, 150, 150) off.
+  const cv::Vec3b contrast_first(255, 227, 227), contrast_last(255, 255, 255);
+  int last = 0;
+  constexpr int kRuns = 2000;
+  for (uint64_t seed = 0; seed < kRuns; ++seed) {
+    Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar(200, 100, 100)), {});
+    Random random(seed, 1, 1);
+    distort->Apply(random, sample);
+    const cv::Vec3b pixel = sample.image.Render()->at<cv::Vec3b>(0);
+    ASSERT_TRUE(pixel == contrast_first || pixel == contrast_last) << pixel;
+    last += pixel == contrast_last;
+  }
+  EXPECT_NEAR(last, kRuns / 2, 89);  // four standard deviations
+}
+
 TEST(PhotometricDistortionTest, ShufflesChannelsInAllSixOrders) {
   const auto distort =
       MakeTransform("photometric_distortion { probability: 0 channel_shuffle_probability: 0.5 }");

@@ -1,6 +1,7 @@
 // How long annotation files take to read, and how much memory: a COCO file as large as
 // instances_train2017.json (118,287 images, 860,001 objects with polygons, 450 MB), made by rule,
-// and a VOC folder. Google Benchmark's flags; the folder for temporary files is TMPDIR's.
+// and a VOC folder. Google Benchmark's flags, and --files=FOLDER: the files are made there where
+// they are not there yet, and left for other programs (compare_parsers.py), rather than in TMPDIR.
 //
 //   bazel run //tests/benchmarks:dataset_benchmark
 
@@ -27,7 +28,14 @@ constexpr int64_t kImages = 118287;
 constexpr int64_t kObjects = 860001;
 constexpr int64_t kCategories = 80;
 
-const fs::path& Folder() {
+// --files; empty: not given.
+std::string& KeptFolder() {
+  static std::string& folder = *new std::string;
+  return folder;
+}
+
+fs::path Folder() {
+  if (!KeptFolder().empty()) return KeptFolder();
   static const TemporaryFolder folder("ssd_dataset_benchmark");
   return folder.path();
 }
@@ -53,7 +61,9 @@ std::string WriteCoco() {
   fs::create_directories(images);
   std::ofstream(images / ImageName(ImageId(0))).put(' ');
   const std::string path = (Folder() / "instances.json").string();
-  std::ofstream file(path, std::ios::binary);
+  if (fs::exists(path)) return path;
+  const std::string unfinished = path + ".unfinished";
+  std::ofstream file(unfinished, std::ios::binary);
   file << R"({"info": {"description": "made by rule", "year": 2017}, "licenses": [], "images": [)";
   for (int64_t i = 0; i < kImages; ++i) {
     const std::string name = ImageName(ImageId(i));
@@ -90,7 +100,8 @@ std::string WriteCoco() {
                          R"(,"name": "class )", i, R"("})");
   }
   file << "]}";
-  CHECK(file.flush().good()) << "cannot write " << path;
+  CHECK(file.flush().good()) << "cannot write " << unfinished;
+  fs::rename(unfinished, path);
   return path;
 }
 
@@ -120,12 +131,13 @@ void ReadVoc(benchmark::State& state) {
   constexpr int64_t kFiles = 10000;
   const fs::path root = Folder() / "voc";
   if (!fs::exists(root)) {
-    fs::create_directories(root / "Annotations");
-    fs::create_directories(root / "JPEGImages");
+    const fs::path unfinished = Folder() / "voc.unfinished";
+    fs::create_directories(unfinished / "Annotations");
+    fs::create_directories(unfinished / "JPEGImages");
     for (int64_t i = 0; i < kFiles; ++i) {
       const std::string name = absl::StrCat("image_", i);
-      std::ofstream(root / "JPEGImages" / (name + ".jpg")).put(' ');
-      std::ofstream file(root / "Annotations" / (name + ".xml"));
+      std::ofstream(unfinished / "JPEGImages" / (name + ".jpg")).put(' ');
+      std::ofstream file(unfinished / "Annotations" / (name + ".xml"));
       file << "<annotation>\n  <folder>images</folder>\n  <filename>" << name << ".jpg</filename>\n"
            << "  <size><width>500</width><height>375</height><depth>3</depth></size>\n";
       for (int64_t k = 1; k <= 7; ++k) {
@@ -136,6 +148,7 @@ void ReadVoc(benchmark::State& state) {
       }
       file << "</annotation>\n";
     }
+    fs::rename(unfinished, root);
   }
   DatasetConfig config;
   config.mutable_voc()->set_root(root.string());
@@ -153,4 +166,13 @@ BENCHMARK(ReadVoc)->Name("BM_ReadVoc")->Unit(benchmark::kSecond)->UseRealTime();
 }  // namespace
 }  // namespace ssd
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const std::string flag = "--files=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    CHECK(argument.compare(0, flag.size(), flag) == 0) << "unknown argument " << argument;
+    ssd::KeptFolder() = argument.substr(flag.size());
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}

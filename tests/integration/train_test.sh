@@ -25,7 +25,7 @@ model { num_levels: 2 input { height: 64 width: 64 } backbone { resnet { width: 
 data {
   train { digits { scenes: 96 } }
   validation { digits { scenes: 16 } }
-  loader { batch_size: 8 workers: 2 }
+  loader { batch_size: 8 workers: 2 cache { max_megabytes: 50 } }
 }
 trainer { epochs: 3 log_every: 2 evaluate_every: 6 checkpoint_every: 2 ema {} }
 END
@@ -42,7 +42,12 @@ for file in config.textproto run.json metrics.jsonl metrics.json detections.json
 done
 compgen -G 'whole/events.out.tfevents.*' > /dev/null || fail "no TensorBoard events"
 grep -q '"status": "done"' whole/run.json || fail "run.json is not done"
-grep -q '"timing":{.*"decode_seconds":.*"queue_depth":' whole/metrics.jsonl || fail "the loader's times are not logged"
+# All images are in memory by the last epoch.
+grep -q '"timing":{.*"data_wait_share":.*"decode_seconds":.*"transform_seconds":.*"queue_depth":.*"cache_hit_rate":1' \
+  whole/metrics.jsonl || fail "the loader's times are not logged"
+for fact in "spent waiting for data" "reading and decoding an image" "batches ready when one" "images found in memory"; do
+  grep -q "$fact" whole/report.html || fail "the report does not tell of '$fact'"
+done
 
 # The saved config reproduces it, bit for bit.
 expect 0 done "$tools/train" --config=whole/config.textproto --threads=1 --output="$work/again"
@@ -193,6 +198,16 @@ grep -q 'pictures/aa.jpg: ' err.txt || fail "detect does not name the broken ima
 [[ $(grep -c '"image"' out.txt) == 2 ]] || fail "detect lost the images beside the broken one"
 expect 2 "pictures/aa.jpg" "$tools/detect" --run=whole --threads=1 --output=undrawn pictures/aa.jpg
 [[ ! -e undrawn ]] || fail "detect without a picture leaves a folder"
+# Training passes over it where it may.
+printf '%s\n' image,x0,y0,x1,y1,label a.ppm,10,10,40,40,cat aa.jpg,5,5,30,30,cat b.ppm,20,20,60,50,cat > boxes.csv
+table='{ table { file: "boxes.csv" images: "pictures" } transform { resize {} } }'
+expect 0 "pictures/aa.jpg: " "${train[@]}" --output="$work/skipping" trainer.epochs=1 "data.train=$table" \
+  "data.validation=$table" data.loader.batch_size=3 data.loader.on_bad_image=SKIP
+for split in train validation; do
+  grep -q "\"${split}_skipped_images\": 1," skipping/run.json || fail "run.json does not count the image: $split"
+done
+grep -q 'images that could not be read.*1 for training, 1 for validation' skipping/report.html ||
+  fail "the report does not count the image"
 # A dataset's results file, without its truths.
 expect 0 "16 images" "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 16 scene_seed: 2 }' --output=results
 cmp -s whole/detections.json results/detections.json || fail "detect --data finds other boxes than train"
