@@ -93,7 +93,7 @@ class CocoJoin {
           continue;
         }
         if (!*is_file) {
-          truths_.SkipBadImage(absl::NotFoundError(file));  // keeps its place
+          truths_.KeepPlace();  // a run keeps the image, for its size is stated
           SSD_RETURN_IF_ERROR(Fault(ProblemKind::kMissingImage, image.line,
                                     absl::StrCat("image ", image.id, ": no file '", image.file_name,
                                                  "' in coco.images")));

@@ -52,11 +52,16 @@ absl::Status TruthCollector::Fault(Severity severity, ProblemKind kind, absl::st
 
 bool TruthCollector::SkipBadImage(const absl::Status& error) {
   if (bad_images_ == nullptr || !IsBadImage(error)) return false;
-  bad_images_->push_back(static_cast<int64_t>(images_.size() + bad_images_->size()));
+  KeepPlace();
   if (problems_ != nullptr) return false;
   if (first_error_.empty()) first_error_ = std::string(error.message());
   LOG(WARNING) << error.message() << "; the image is left out";
   return true;
+}
+
+void TruthCollector::KeepPlace() {
+  if (bad_images_ == nullptr) return;
+  bad_images_->push_back(static_cast<int64_t>(images_.size() + bad_images_->size()));
 }
 
 absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id) {

@@ -37,8 +37,11 @@ class TruthCollector {
 
   // Whether an image is left out for `error`, met in reading it (DatasetContext::bad_images), and
   // that is no fault; if so, it has been named. With a problem log it is one, for the caller to
-  // record. Its place, that of the next image that is added, is counted either way.
+  // record. Keeps its place either way.
   bool SkipBadImage(const absl::Status& error);
+
+  // The next image is left out, but has its place among all (DatasetContext::bad_images).
+  void KeepPlace();
 
   // Declares a class, whether or not an object is of it, with its id in the files (COCO); in the
   // order that labels get when the experiment lists none. Before the first object; who declares one

@@ -135,11 +135,16 @@ absl::Status Apply(const Override& override, Experiment& experiment, FieldLocati
     return absl::InvalidArgumentError(
         absl::StrCat("'", assignment, "': ", path, " only works in a file"));
   }
-  SSD_RETURN_IF_ERROR(SetFieldAt(experiment, path, assignment.substr(equals + 1)));
+  const absl::Status set = SetFieldAt(experiment, path, assignment.substr(equals + 1));
+  if (!set.ok() && !override.flag.empty()) {
+    return absl::Status(set.code(), absl::StrCat(override.flag, ": ", set.message()));
+  }
+  SSD_RETURN_IF_ERROR(set);
   // All other paths are absolute already.
   MakePathsAbsolute(experiment, override.folder);
   Forget(locations, path);
-  locations[path] = absl::StrCat("override '", assignment, "'");
+  locations[path] =
+      override.flag.empty() ? absl::StrCat("override '", assignment, "'") : override.flag;
   return absl::OkStatus();
 }
 

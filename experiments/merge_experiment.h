@@ -16,6 +16,8 @@ namespace ssd {
 struct Override {
   std::string assignment;
   std::string folder;
+  // What messages call it where the user wrote something else: "--data". Empty: by its text.
+  std::string flag = {};
 };
 
 // The experiment in the file at `path` merged over its bases, with overrides applied; nothing is

@@ -125,8 +125,9 @@ absl::Status CheckAnnotations(const Experiment& experiment, const SsdDetector& d
 // A fault by what is told of it.
 using ToldFault = std::tuple<ProblemKind, std::string, int64_t, std::string>;
 
-// Leaves the faults of files that `told` has not yet, and adds them to it: a file may be read for
-// both datasets, and more than once for one.
+// Removes from `problems` the faults of files that `told` holds, and adds the others to it: a file
+// may be read for both datasets, and more than once for one. What is said twice of one line (a
+// third use of an id in a JSON file of one line) is one.
 void KeepNew(std::vector<DataProblem>& problems, std::set<ToldFault>& told) {
   std::vector<DataProblem> kept;
   for (DataProblem& problem : problems) {

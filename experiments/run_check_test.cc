@@ -315,6 +315,7 @@ TEST(RunCheckTest, EightImagesAreLearnt) {
   options.read_images = false;
   options.overfit = 8;
   options.device = "cpu";
+  options.threads = 1;
   const auto report = RunCheck(*experiment, options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_TRUE(report->overfit.has_value());
@@ -434,12 +435,12 @@ TEST(SuggestionVerdictTest, SaysWhatIsLostAndWithholdsWhatIsWorse) {
   const std::vector<Case> cases = {
       {Suggesting(33, 40, 10, 0.6), true, ""},
       {Suggesting(31, 40, 10, 0.63), true, ""},
-      {Suggesting(45, 40, 5, 0.7), true, "Fewer large truths reach 0.5: 50.0 %, now 100.0 %."},
+      {Suggesting(45, 40, 5, 0.7), true, "Fewer large truths reach 0.5: 5 of 10, now 10."},
       {Suggesting(31, 40, 10, 0.61), false,
        "They gain too little to change yours and are not shown."},
       {Suggesting(34, 40, 5, 0.7), false,
-       "Fewer truths reach 0.5: 79.0 %, now 80.0 %. Fewer large truths reach 0.5: 50.0 %, now "
-       "100.0 %. They lose more than they gain and are not shown."}};
+       "Fewer truths reach 0.5: 79 of 100, now 80. Fewer large truths reach 0.5: 5 of 10, now 10. "
+       "They reach fewer truths and are not shown."}};
   for (const Case& each : cases) {
     const AnchorSuggestion& suggestion = *each.report.suggestion;
     EXPECT_EQ(IsWorthIt(suggestion, each.report.train.anchors), each.is_worth_it) << each.verdict;
@@ -501,6 +502,7 @@ TEST(RunCheckTest, TheProbeTakesAllImagesAndTellsThatThereAreFewer) {
   options.read_images = false;
   options.overfit = 8;
   options.device = "cpu";
+  options.threads = 1;
   const auto report = RunCheck(*experiment, options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_TRUE(report->overfit.has_value());

@@ -118,11 +118,10 @@ absl::StatusOr<LoadedData> LoadData(const Experiment& experiment, const DatasetC
 
 absl::StatusOr<ValidationData> LoadValidationData(const Experiment& experiment,
                                                   const std::vector<std::string>& labels,
-                                                  bool pin_memory) {
+                                                  bool pin_memory, const std::string& field) {
   ValidationData validation;
-  SSD_ASSIGN_OR_RETURN(validation.data,
-                       LoadData(experiment, experiment.data().validation(), labels,
-                                DataUse::kEvaluation, pin_memory, "data.validation"));
+  SSD_ASSIGN_OR_RETURN(validation.data, LoadData(experiment, experiment.data().validation(), labels,
+                                                 DataUse::kEvaluation, pin_memory, field));
   EvaluatorContext context;
   context.labels = validation.data.dataset->labels();
   SSD_ASSIGN_OR_RETURN(context.truths, AllAnnotations(*validation.data.dataset));
@@ -136,9 +135,9 @@ absl::StatusOr<RunData> LoadRunData(const Experiment& experiment, bool pin_memor
   SSD_ASSIGN_OR_RETURN(data.train,
                        LoadData(experiment, experiment.data().train(), LabelNames(experiment),
                                 DataUse::kTraining, pin_memory, "data.train"));
-  SSD_ASSIGN_OR_RETURN(
-      data.validation,
-      LoadValidationData(experiment, data.train.dataset->labels().names, pin_memory));
+  SSD_ASSIGN_OR_RETURN(data.validation,
+                       LoadValidationData(experiment, data.train.dataset->labels().names,
+                                          pin_memory, "data.validation"));
   return data;
 }
 

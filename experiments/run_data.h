@@ -68,10 +68,10 @@ struct ValidationData {
 };
 
 // Opens data.validation of `experiment` and makes its evaluator. `labels`: as LoadData; a trained
-// network's. \error as LoadData, or the evaluator's.
+// network's. `field`: as LoadData. \error as LoadData, or the evaluator's.
 absl::StatusOr<ValidationData> LoadValidationData(const Experiment& experiment,
                                                   const std::vector<std::string>& labels,
-                                                  bool pin_memory);
+                                                  bool pin_memory, const std::string& field);
 
 // All data of a run. Its classes are those of train.dataset.
 struct RunData {

@@ -164,11 +164,11 @@ TEST(LoadExperimentToEvaluate, NamesTheFlagThatTheDataComeFrom) {
   for (const char* data : {"coco { annotation: 'a.json' }",
                            "digits {} transform { expand { "
                            "max_ratio: 0.5 } }"}) {
-    EXPECT_THAT(error(data), AllOf(StartsWith("--data: "), Not(HasSubstr("data.validation"))));
+    EXPECT_THAT(error(data), StartsWith("--data: "));
   }
   EXPECT_THAT(error("coco { annotation: 'a.json' }"), HasSubstr("did you mean 'annotations'?"));
   EXPECT_THAT(error("digits {} transform { expand { max_ratio: 0.5 } }"),
-              HasSubstr("transform[0].expand.max_ratio: 0.5"));
+              HasSubstr("data.validation.transform[0].expand.max_ratio: 0.5"));
 }
 
 TEST(RunDatasetDetection, LeavesNoFolderWhenItIsStopped) {

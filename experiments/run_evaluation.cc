@@ -5,8 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "experiments/load_experiment.h"
+#include "experiments/merge_experiment.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/trained_model.h"
@@ -16,20 +16,6 @@
 #include "ssd/train/test_time_views.h"
 
 namespace ssd {
-namespace {
-
-// `error`, met with `assignment` as an override, in words of the flag that it comes from.
-absl::Status OfDataFlag(const absl::Status& error, const std::string& assignment) {
-  const std::string place = absl::StrCat("override '", assignment, "'");
-  return absl::Status(error.code(),
-                      absl::StrReplaceAll(error.message(), {{place, "--data"},
-                                                            {"'data.validation'", "--data"},
-                                                            {"data.validation: ", ""},
-                                                            {"data.validation.", ""}}));
-}
-
-}  // namespace
-
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,
@@ -37,13 +23,16 @@ absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
   SSD_ASSIGN_OR_RETURN(Experiment experiment, LoadExperiment(config, overrides, working_directory,
                                                              NetworkFrom::kModelFile));
   if (data.empty()) return experiment;
-  std::vector<std::string> with_data(overrides.begin(), overrides.end());
-  with_data.push_back(absl::StrCat("data.validation={ ", data, " }"));
-  absl::StatusOr<Experiment> judged =
-      LoadExperiment(config, with_data, working_directory, NetworkFrom::kModelFile);
-  if (!judged.ok()) return OfDataFlag(judged.status(), with_data.back());
-  if (judged->data().validation().transform().empty()) {
-    *judged->mutable_data()->mutable_validation()->mutable_transform() =
+  std::vector<Override> with_data;
+  for (const std::string& assignment : overrides) {
+    with_data.push_back({assignment, working_directory});
+  }
+  with_data.push_back(
+      {absl::StrCat("data.validation={ ", data, " }"), working_directory, "--data"});
+  SSD_ASSIGN_OR_RETURN(Experiment judged, LoadExperiment(config, with_data, working_directory,
+                                                         NetworkFrom::kModelFile));
+  if (judged.data().validation().transform().empty()) {
+    *judged.mutable_data()->mutable_validation()->mutable_transform() =
         experiment.data().validation().transform();
   }
   return judged;
@@ -59,8 +48,9 @@ absl::StatusOr<EvaluationResult> RunEvaluation(const Experiment& experiment,
   SSD_ASSIGN_OR_RETURN(const at::Device device, SelectDevice(options.device));
   SSD_ASSIGN_OR_RETURN(const TrainedModel model,
                        LoadTrainedModel(experiment, options.weights, device));
-  SSD_ASSIGN_OR_RETURN(const ValidationData validation,
-                       LoadValidationData(experiment, model.labels.names, device.is_cuda()));
+  SSD_ASSIGN_OR_RETURN(
+      const ValidationData validation,
+      LoadValidationData(experiment, model.labels.names, device.is_cuda(), options.data_field));
   SSD_ASSIGN_OR_RETURN(const TestTimeViews views,
                        TestTimeViews::Create(experiment.evaluator().views(), *model.detector));
   const auto start = std::chrono::steady_clock::now();

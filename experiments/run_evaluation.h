@@ -20,6 +20,8 @@ struct EvaluationOptions {
   int64_t threads = 0;
   // Resamples of the images for 95 percent confidence intervals; 0: none.
   int64_t bootstrap_resamples = 0;
+  // What messages call the data: the field, or the flag that it comes from.
+  std::string data_field = "data.validation";
 };
 
 struct EvaluationResult {
@@ -30,9 +32,8 @@ struct EvaluationResult {
 };
 
 // The experiment of `config`, to be judged on `data` (protobuf text of a DatasetConfig: "voc {
-// root:
-// \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of its
-// own gets those of data.validation. Of its `model` only `input` counts: weights bring their
+// root: \"...\" image_set: \"test\" }"; empty: its own data.validation). Data without transforms of
+// its own gets those of data.validation. Of its `model` only `input` counts: weights bring their
 // network. \error as LoadExperiment; of `data`, naming --data.
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,

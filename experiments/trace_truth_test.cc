@@ -445,12 +445,13 @@ TEST_F(TraceTruthTest, SaysWhyItLacksAnImage) {
   const std::string resize = " transform { resize {} }";
   const Experiment whole = LoadOn(table + resize, table, "on_bad_image: SKIP");
   EXPECT_EQ(error(whole, "a.png:0"), "");
-  EXPECT_THAT(error(whole, "b.png:0"), AllOf(HasSubstr("--trace: b.png was left out of data.train "
-                                                       "(data.loader.on_bad_image: SKIP): "),
+  EXPECT_THAT(error(whole, "b.png:0"), AllOf(HasSubstr("data.train has no image 'b.png': "
+                                                       "data.loader.on_bad_image: SKIP leaves out "
+                                                       "what cannot be read: "),
                                              HasSubstr("/b.png: ")));
-  EXPECT_THAT(error(whole, "c.jpg:0"), AllOf(HasSubstr("--trace: c.jpg was left out of data.train "
-                                                       "(data.loader.on_bad_image: SKIP): "),
-                                             HasSubstr("/c.jpg: ")));
+  EXPECT_THAT(error(whole, "c.jpg:0"),
+              AllOf(HasSubstr("--trace: c.jpg cannot be decoded; "),
+                    HasSubstr("(data.loader.on_bad_image: SKIP): "), HasSubstr("/c.jpg: ")));
   EXPECT_THAT(error(whole, "d.png:0"),
               HasSubstr("data.train has no image 'd.png', nor has data.validation; give"));
 

@@ -163,14 +163,6 @@ class TruthFollower {
 
   // Why the dataset has no image that is called `name`.
   absl::Status NoSuchImage(const std::string& name) const {
-    bool is_named = false;
-    for (const std::string& file : dataset_->NamedImageFiles()) {
-      if (!IsCalled(file, name)) continue;
-      is_named = true;
-      if (!SkipsBadImages()) break;
-      const absl::Status readable = ReadImageSize(file).status();
-      if (!readable.ok()) return WasLeftOut(name, readable);
-    }
     const std::string other = options_.split == "train" ? "validation" : "train";
     const std::string missing =
         absl::StrCat("--trace: ", life_.field, " has no image '", name, "'");
@@ -178,18 +170,24 @@ class TruthFollower {
       return absl::NotFoundError(
           absl::StrCat(missing, "; data.", other, " has it: give --split=", other));
     }
+    bool is_named = false;
+    for (const std::string& file : dataset_->NamedImageFiles()) {
+      if (!IsCalled(file, name)) continue;
+      is_named = true;
+      if (!SkipsBadImages()) break;
+      const absl::Status readable = ReadImageSize(file).status();
+      if (readable.ok()) continue;
+      return absl::Status(
+          readable.code(),
+          absl::StrCat(missing, ": data.loader.on_bad_image: SKIP leaves out what cannot be read: ",
+                       readable.message()));
+    }
     if (is_named) {
       return absl::NotFoundError(absl::StrCat(
           missing, ": its files name it, but subset or drop_images_without_objects leaves it out"));
     }
     return absl::NotFoundError(
         absl::StrCat(missing, ", nor has data.", other, "; give the file name or id of one"));
-  }
-
-  absl::Status WasLeftOut(const std::string& image, const absl::Status& reason) const {
-    return absl::Status(reason.code(),
-                        absl::StrCat("--trace: ", image, " was left out of ", life_.field,
-                                     " (data.loader.on_bad_image: SKIP): ", reason.message()));
   }
 
   // Whether the dataset of another split has the image.
@@ -223,10 +221,15 @@ class TruthFollower {
     SSD_ASSIGN_OR_RETURN(
         view.sample, pipeline.Make(*dataset_, life_.index, experiment_.seed(), epoch, observer));
     absl::StatusOr<cv::Mat> rgb = pipeline.Render(view.sample);
-    if (!rgb.ok()) {
-      const bool is_skipped = SkipsBadImages() && IsBadImage(rgb.status());
-      return is_skipped ? WasLeftOut(life_.image.file_name, rgb.status()) : rgb.status();
+    if (!rgb.ok() && SkipsBadImages() && IsBadImage(rgb.status())) {
+      return absl::Status(
+          rgb.status().code(),
+          absl::StrCat("--trace: ", life_.image.file_name,
+                       " cannot be decoded; training shows the next image in its place, evaluation "
+                       "counts its truths as missed (data.loader.on_bad_image: SKIP): ",
+                       rgb.status().message()));
     }
+    if (!rgb.ok()) return rgb.status();
     view.rgb = *std::move(rgb);
     if (const Annotation* object = Find(view.sample, life_.place); object != nullptr) {
       view.object = static_cast<size_t>(object - view.sample.truth.objects.data());

@@ -36,6 +36,7 @@ absl::Status Evaluate(Flags flags, const std::vector<std::string>& overrides) {
   SSD_ASSIGN_OR_RETURN(const ssd::Experiment experiment,
                        ssd::LoadExperimentToEvaluate(ssd::UserPath(flags.config), overrides,
                                                      flags.data, ssd::WorkingDirectory()));
+  if (!flags.data.empty()) flags.evaluation.data_field = "--data";
   SSD_ASSIGN_OR_RETURN(const ssd::EvaluationResult result,
                        ssd::RunEvaluation(experiment, flags.evaluation));
   const std::string json = ssd::MetricsJson(result.metrics, result.facts);

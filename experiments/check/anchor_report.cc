@@ -125,11 +125,9 @@ std::vector<DataProblem> FindAnchorProblems(const Dataset& dataset, const Anchor
   const AnchorRecall& all = anchors.all;
   if (all.truths == 0 || all.recall(kHalf) >= kLeastAnchorRecall) return {};
   return {{Severity::kWarning, ProblemKind::kLowAnchorRecall, AnnotationRoot(dataset), 0,
-           absl::StrFormat("%d of %d truths reach an IoU of 0.5 with an anchor, %.1f %%, which is "
-                           "less than %g %%: the others are learnt by one forced anchor or not at "
-                           "all; see the fitted anchors",
-                           all.reached[kHalf], all.truths, 100 * all.recall(kHalf),
-                           100 * kLeastAnchorRecall)}};
+           absl::StrFormat("only %d of %d truths have an anchor at an IoU of 0.5 or more; %g %% "
+                           "of them should",
+                           all.reached[kHalf], all.truths, 100 * kLeastAnchorRecall)}};
 }
 
 }  // namespace ssd

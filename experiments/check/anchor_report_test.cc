@@ -366,8 +366,8 @@ TEST(FindAnchorProblemsTest, WarnsBelow95Percent) {
   EXPECT_EQ(problems[0].kind, ProblemKind::kLowAnchorRecall);
   EXPECT_EQ(problems[0].file, "truth.json");
   EXPECT_THAT(problems[0].message,
-              HasSubstr("94 of 100 truths reach an IoU of 0.5 with an anchor, 94.0 %, which is "
-                        "less than 95 %"));
+              HasSubstr("only 94 of 100 truths have an anchor at an IoU of 0.5 or more; 95 % of "
+                        "them should"));
 }
 
 TEST(SuggestAnchorsTest, SeparatesShapes) {

@@ -315,7 +315,11 @@ void WriteSuggestion(const AnchorSuggestion& suggestion, const AnchorReport& pre
   json.Begin();
   const bool is_worth_it = IsWorthIt(suggestion, present);
   json.Key("config");
-  is_worth_it ? json.String(suggestion.config) : json.Null();
+  if (is_worth_it) {
+    json.String(suggestion.config);
+  } else {
+    json.Null();
+  }
   json.Field("anchors", suggestion.anchors);
   json.Field("mean_best_iou", suggestion.all.mean_iou());
   json.Field("present_mean_best_iou", present.all.mean_iou());

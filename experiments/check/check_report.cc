@@ -189,8 +189,16 @@ std::string UnusedText(const AnchorReport& anchors) {
   return text;
 }
 
+namespace {
+
+bool LosesTruths(const AnchorSuggestion& suggestion, const AnchorReport& present) {
+  return present.all.recall(kHalf) - suggestion.all.recall(kHalf) > kMostAnchorLoss;
+}
+
+}  // namespace
+
 bool IsWorthIt(const AnchorSuggestion& suggestion, const AnchorReport& present) {
-  if (suggestion.all.reached[kHalf] < present.all.reached[kHalf]) return false;
+  if (LosesTruths(suggestion, present)) return false;
   return suggestion.all.mean_iou() - present.all.mean_iou() >= kLeastAnchorGain ||
          suggestion.all.recall(kHalf) - present.all.recall(kHalf) >= kLeastAnchorGain;
 }
@@ -200,19 +208,19 @@ std::string SuggestionVerdict(const AnchorSuggestion& suggestion, const AnchorRe
   const auto compare = [&verdict](const std::string& which, const AnchorRecall& fitted,
                                   const AnchorRecall& now) {
     if (fitted.reached[kHalf] >= now.reached[kHalf]) return;
-    absl::StrAppendFormat(&verdict, "%sFewer %struths reach 0.5: %.1f %%, now %.1f %%.",
-                          verdict.empty() ? "" : " ", which, 100 * fitted.recall(kHalf),
-                          100 * now.recall(kHalf));
+    absl::StrAppendFormat(&verdict, "%sFewer %struths reach 0.5: %d of %d, now %d.",
+                          verdict.empty() ? "" : " ", which, fitted.reached[kHalf], fitted.truths,
+                          now.reached[kHalf]);
   };
   compare("", suggestion.all, present.all);
   for (int i = 0; i < kSizeClasses; ++i) {
     compare(absl::StrCat(kSizeClassNames[i], " "), suggestion.sizes[i], present.sizes[i]);
   }
   if (!IsWorthIt(suggestion, present)) {
-    const bool loses = suggestion.all.reached[kHalf] < present.all.reached[kHalf];
     absl::StrAppend(&verdict, verdict.empty() ? "" : " ",
-                    loses ? "They lose more than they gain and are not shown."
-                          : "They gain too little to change yours and are not shown.");
+                    LosesTruths(suggestion, present)
+                        ? "They reach fewer truths and are not shown."
+                        : "They gain too little to change yours and are not shown.");
   }
   return verdict;
 }

@@ -353,7 +353,7 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kRareLabel, "instances.json", 0, "'fox'"},
       // The 104 of crowded.png.
       {ProblemKind::kSmallObjects, "instances.json", 0, "smaller than 32x32 pixels"},
-      {ProblemKind::kLowAnchorRecall, "instances.json", 0, "less than 95 %"},
+      {ProblemKind::kLowAnchorRecall, "instances.json", 0, "95 % of them should"},
       {ProblemKind::kUnreadableImage, "truncated.jpg", 0, ""},
       {ProblemKind::kSizeMismatch, "resized.png", 0, "100x80"},
       {ProblemKind::kRotatedByExif, "turned.jpg", 0, "120x160"},
