@@ -42,9 +42,10 @@ def main(targets):
     source = arguments[arguments.index("-c") + 1]
     if source.startswith(("external/", "bazel-out/")):
       continue
-    if _PRECOMPILED in arguments:  # g++'s format; the files include what they need anyway
-      at = arguments.index(_PRECOMPILED)
-      arguments = arguments[:at - 1] + arguments[at + 1:]
+    for header in _PRECOMPILED:  # g++'s format; the files include what they need anyway
+      if header in arguments:
+        at = arguments.index(header)
+        arguments = arguments[:at - 1] + arguments[at + 1:]
     entries[source] = {
         "directory": str(workspace),
         "file": source,
