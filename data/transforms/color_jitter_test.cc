@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <opencv2/core.hpp>
@@ -9,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "data/lazy_image.h"
 #include "data/transforms/color_steps.h"
 #include "data/transforms/transform_testing.h"
@@ -105,37 +109,144 @@ TEST(ColorStepsTest, DependOnThePixelAloneWithoutContrast) {
   }
 }
 
-// A single grey pixel shows the brightness alone.
-TEST(ColorJitterTest, FactorsAreUniform) {
-  const auto jitter = MakeTransform("color_jitter {}");
-  double sum = 0;
-  constexpr int kRuns = 2000;
-  for (uint64_t run = 0; run < kRuns; ++run) {
-    Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar::all(200)), {});
-    Random random(1, 1, run);
-    jitter->Apply(random, sample);
-    const int value = sample.image.Render()->at<cv::Vec3b>(0)[1];
-    EXPECT_TRUE(value >= 175 && value <= 225) << value;
-    sum += value;
+int Red(const cv::Mat& rgb) { return rgb.at<cv::Vec3b>(0)[0]; }
+int RedOfSecond(const cv::Mat& rgb) { return rgb.at<cv::Vec3b>(1)[0]; }
+int BlueAboveRed(const cv::Mat& rgb) { return rgb.at<cv::Vec3b>(0)[2] - Red(rgb); }
+
+// The ranges are the defaults of torchvision's RandomPhotometricDistort. An amount that rounds to
+// nothing changes nothing.
+TEST(ColorJitterTest, EachOperationHasItsOddsAndRange) {
+  const cv::Mat grey(1, 1, CV_8UC3, cv::Scalar::all(200));
+  cv::Mat two_greys(1, 2, CV_8UC3, cv::Scalar::all(40));
+  two_greys.at<cv::Vec3b>(1) = cv::Vec3b(200, 200, 200);
+  const cv::Mat reddish(1, 1, CV_8UC3, cv::Scalar(200, 100, 100));
+  const double its_grey = 0.2989 * 200 + (0.587 + 0.114) * 100;
+  const double colored = 200 - its_grey;
+  const cv::Mat green(1, 1, CV_8UC3, cv::Scalar(0, 255, 0));
+  for (const double odds : {0.5, 1.0}) {
+    for (const char* const order : {"ANY", "CONTRAST_SECOND_OR_LAST"}) {
+      const std::string rule = absl::StrCat("probability: ", odds, " order: ", order);
+      SCOPED_TRACE(rule);
+      const auto jitter = [&rule](const std::string& others) {
+        return MakeTransform(absl::StrCat("color_jitter { ", rule, " ", others, " }"));
+      };
+      ExpectSpread(*jitter("contrast: 0 saturation: 0 hue: 0"), grey, Red,
+                   {odds * (1 - 1 / 50.0), 0.875 * 200, 1.125 * 200});
+      ExpectSpread(*jitter("brightness: 0 saturation: 0 hue: 0"), two_greys, RedOfSecond,
+                   {odds * (1 - 1 / 80.0), 120 + 0.5 * 80, 120 + 1.5 * 80});
+      ExpectSpread(*jitter("brightness: 0 contrast: 0 hue: 0"), reddish, Red,
+                   {odds * (1 - 1 / colored), its_grey + 0.5 * colored, its_grey + 1.5 * colored});
+      // A sixth of a turn makes yellow or cyan of green.
+      ExpectSpread(*jitter("brightness: 0 contrast: 0 saturation: 0"), green, BlueAboveRed,
+                   {odds * (1 - 1 / 153.0), -0.05 * 6 * 255, 0.05 * 6 * 255});
+    }
   }
-  // Four standard deviations of the mean of uniform numbers 50 apart.
-  EXPECT_NEAR(sum / kRuns, 200, 1.3);
 }
 
-TEST(ColorJitterTest, EachOperationHasItsProbability) {
-  const auto jitter = MakeTransform(
-      "color_jitter { probability: 0.5 order: CONTRAST_SECOND_OR_LAST "
-      "channel_shuffle_probability: 0.5 }");
-  int unchanged = 0;
-  constexpr int kRuns = 2000;
-  for (uint64_t run = 0; run < kRuns; ++run) {
-    Sample sample = MakeSample(cv::Mat(1, 1, CV_8UC3, cv::Scalar::all(200)), {});
-    Random random(1, 1, run);
-    jitter->Apply(random, sample);
-    unchanged += sample.image.Render()->at<cv::Vec3b>(0)[0] == 200;
+using Order = std::vector<ColorStep::Kind>;
+
+constexpr ColorStep::Kind kKinds[] = {ColorStep::BRIGHTNESS, ColorStep::CONTRAST,
+                                      ColorStep::SATURATION, ColorStep::HUE};
+
+constexpr int kOrderRuns = 2000;
+
+cv::Mat Jittered(const Transform& jitter, const cv::Mat& image, uint64_t run) {
+  Sample sample = MakeSample(image, {});
+  Random random(1, 1, run);
+  jitter.Apply(random, sample);
+  return *sample.image.Render();
+}
+
+// Pixels in which every factor multiplies the distance from blue to red, and a turn moves green,
+// which is halfway between them.
+cv::Mat OrangeRamp() {
+  cv::Mat ramp(1, 64, CV_8UC3);
+  for (int d = 0; d < ramp.cols; ++d) {
+    ramp.at<cv::Vec3b>(d) =
+        cv::Vec3b(static_cast<uchar>(100 + d), 100, static_cast<uchar>(100 - d));
   }
-  // One in fifty factors rounds to nothing. Four standard deviations.
-  EXPECT_NEAR(unchanged, kRuns * (0.5 + 0.5 / 50), 90);
+  return ramp;
+}
+
+// The step of `kind` that makes `jittered` of the ramp.
+ColorStep StepOf(ColorStep::Kind kind, const cv::Mat& jittered) {
+  const cv::Scalar before = cv::sum(OrangeRamp());
+  const cv::Scalar after = cv::sum(jittered);
+  const double red_off_blue = after[0] - after[2];
+  if (kind == ColorStep::HUE) return {kind, ((after[1] - after[2]) / red_off_blue - 0.5) / 6};
+  return {kind, red_off_blue / (before[0] - before[2])};
+}
+
+// For each run, the orders of steps that make of an image what a jitter of this `rule` makes. The
+// steps are read off jitters that do one alone: what is drawn does not depend on the ranges.
+std::vector<std::vector<Order>> PossibleOrders(const std::string& rule) {
+  const auto make = [&rule](const std::string& ranges) {
+    return MakeTransform(absl::StrCat("color_jitter { ", rule, " ", ranges, " }"));
+  };
+  const auto all = make("brightness: 0.5 contrast: 0.5 saturation: 0.5 hue: 0.07");
+  std::map<ColorStep::Kind, std::unique_ptr<Transform>> alone;
+  alone[ColorStep::BRIGHTNESS] = make("brightness: 0.5 contrast: 0 saturation: 0 hue: 0");
+  alone[ColorStep::CONTRAST] = make("brightness: 0 contrast: 0.5 saturation: 0 hue: 0");
+  alone[ColorStep::SATURATION] = make("brightness: 0 contrast: 0 saturation: 0.5 hue: 0");
+  alone[ColorStep::HUE] = make("brightness: 0 contrast: 0 saturation: 0 hue: 0.07");
+
+  // Steps that cut nothing off commute, so the image has colours near all limits.
+  const cv::Mat image = NoiseImage({8, 8}, 7);
+  const cv::Mat ramp = OrangeRamp();
+  std::vector<std::vector<Order>> possible(kOrderRuns);
+  for (int run = 0; run < kOrderRuns; ++run) {
+    const cv::Mat jittered = Jittered(*all, image, run);
+    std::map<ColorStep::Kind, ColorStep> steps;
+    for (const ColorStep::Kind kind : kKinds) {
+      steps[kind] = StepOf(kind, Jittered(*alone[kind], ramp, run));
+    }
+    Order order(std::begin(kKinds), std::end(kKinds));
+    do {
+      std::vector<ColorStep> ordered;
+      for (const ColorStep::Kind kind : order) ordered.push_back(steps[kind]);
+      // The steps are known to about 1e-3.
+      if (MaxDifference(Changed(image, ordered), jittered) <= 6) possible[run].push_back(order);
+    } while (std::next_permutation(order.begin(), order.end()));
+  }
+  return possible;
+}
+
+// The rule has two of the 24 orders; of the runs that tell them apart, each has a half.
+TEST(ColorJitterTest, ContrastIsSecondOrLast) {
+  const Order second = {ColorStep::BRIGHTNESS, ColorStep::CONTRAST, ColorStep::SATURATION,
+                        ColorStep::HUE};
+  const Order last = {ColorStep::BRIGHTNESS, ColorStep::SATURATION, ColorStep::HUE,
+                      ColorStep::CONTRAST};
+  int only_second = 0;
+  int only_last = 0;
+  for (const std::vector<Order>& orders : PossibleOrders("order: CONTRAST_SECOND_OR_LAST")) {
+    const bool can_be_second = std::count(orders.begin(), orders.end(), second) > 0;
+    const bool can_be_last = std::count(orders.begin(), orders.end(), last) > 0;
+    ASSERT_TRUE(can_be_second || can_be_last);
+    only_second += can_be_second && !can_be_last;
+    only_last += can_be_last && !can_be_second;
+  }
+  const int told = only_second + only_last;
+  EXPECT_GT(told, kOrderRuns / 3);
+  EXPECT_NEAR(only_second, told / 2.0, 2 * std::sqrt(told));  // four standard deviations
+}
+
+// A run counts in equal parts for the orders that are possible in it, so that all 24 of equal odds
+// come out equal.
+TEST(ColorJitterTest, AnyOrderHasEqualOdds) {
+  std::map<Order, double> counts;
+  int certain = 0;
+  for (const std::vector<Order>& orders : PossibleOrders("order: ANY")) {
+    ASSERT_FALSE(orders.empty());
+    certain += orders.size() == 1;
+    for (const Order& order : orders) counts[order] += 1.0 / static_cast<double>(orders.size());
+  }
+  EXPECT_GT(certain, kOrderRuns / 20);
+  EXPECT_EQ(counts.size(), 24u);
+  const double odds = 1 / 24.0;
+  for (const auto& entry : counts) {
+    EXPECT_NEAR(entry.second, kOrderRuns * odds, 4 * std::sqrt(kOrderRuns * odds * (1 - odds)));
+  }
 }
 
 TEST(ColorJitterTest, ShufflesChannels) {

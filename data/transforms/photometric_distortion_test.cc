@@ -31,6 +31,31 @@ TEST(PhotometricDistortionTest, EachOperationHappensHalfOfTheTime) {
   EXPECT_NEAR(unchanged, kRuns * (0.25 + 0.25 / 40), 90);
 }
 
+int Red(const cv::Mat& rgb) { return rgb.at<cv::Vec3b>(0)[0]; }
+int RedAboveGreen(const cv::Mat& rgb) { return Red(rgb) - rgb.at<cv::Vec3b>(0)[1]; }
+int BlueAboveRed(const cv::Mat& rgb) { return rgb.at<cv::Vec3b>(0)[2] - Red(rgb); }
+
+// The ranges are Caffe's defaults. An amount that rounds to nothing changes nothing.
+TEST(PhotometricDistortionTest, EachOperationHasItsOddsAndRange) {
+  const cv::Mat brown(1, 1, CV_8UC3, cv::Scalar(160, 80, 40));
+  ExpectSpread(*MakeTransform("photometric_distortion { min_contrast: 1 max_contrast: 1 "
+                              "min_saturation: 1 max_saturation: 1 hue: 0 }"),
+               brown, Red, {0.5 * (1 - 1 / 64.0), 160 - 32, 160 + 32});
+  ExpectSpread(*MakeTransform("photometric_distortion { brightness: 0 min_saturation: 1 "
+                              "max_saturation: 1 hue: 0 }"),
+               brown, Red, {0.5 * (1 - 1 / 160.0), 0.5 * 160, 1.5 * 160});
+  // Where a channel is 255, another's distance from it is OpenCV's saturation.
+  ExpectSpread(*MakeTransform("photometric_distortion { brightness: 0 min_contrast: 1 "
+                              "max_contrast: 1 hue: 0 }"),
+               cv::Mat(1, 1, CV_8UC3, cv::Scalar(255, 95, 95)), RedAboveGreen,
+               {0.5 * (1 - 1 / 160.0), 0.5 * 160, 1.5 * 160});
+  // A turn of 30 in OpenCV's units, taken in whole ones, makes yellow or cyan of green.
+  ExpectSpread(*MakeTransform("photometric_distortion { brightness: 0 min_contrast: 1 "
+                              "max_contrast: 1 min_saturation: 1 max_saturation: 1 }"),
+               cv::Mat(1, 1, CV_8UC3, cv::Scalar(0, 255, 0)), BlueAboveRed,
+               {0.5 * (1 - 1 / 36.0), -18 * 255 / 30.0, 18 * 255 / 30.0});
+}
+
 TEST(PhotometricDistortionTest, ContrastComesLastHalfOfTheTime) {
   const auto distort = MakeTransform(
       "photometric_distortion { probability: 1 brightness: 0 hue: 0 min_contrast: 2 "

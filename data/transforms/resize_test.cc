@@ -30,10 +30,11 @@ TEST(ResizeTest, EqualsOpenCv) {
       {"LINEAR", "LINEAR"}, {"AREA", "AREA"},        {"NEAREST", "NEAREST"},
       {"CUBIC", "CUBIC"},   {"LANCZOS4", "LANCZOS"}, {"LINEAR_up_11x14", "LINEAR"}};
   for (const auto& out : golden["out"].GetObject()) {
+    const std::string name = out.name.GetString();
     const cv::Mat expected = ToMat(out.value);
-    const cv::Mat resized =
-        Resized(original, names.at(out.name.GetString()), {expected.rows, expected.cols});
-    EXPECT_LE(MaxDifference(resized, expected), 1) << out.name.GetString();
+    const cv::Mat resized = Resized(original, names.at(name), {expected.rows, expected.cols});
+    // NEAREST computes nothing; the others' sums round as the processor's instructions do.
+    EXPECT_LE(MaxDifference(resized, expected), name == "NEAREST" ? 0 : 1) << name;
   }
 }
 

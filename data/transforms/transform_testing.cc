@@ -3,6 +3,8 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
@@ -114,6 +116,36 @@ void ExpectRefused(const std::string& text, const std::string& message) {
   ASSERT_FALSE(transform.ok()) << text;
   EXPECT_EQ(transform.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StartsWith(transform.status().message(), message)) << transform.status();
+}
+
+void ExpectSpread(const Transform& transform, const cv::Mat& image,
+                  int (*measure)(const cv::Mat& rgb), const Spread& expected) {
+  constexpr int kRuns = 2000;
+  const int before = measure(image);
+  int changed = 0;
+  int least = before;
+  int greatest = before;
+  double sum = 0;
+  for (uint64_t run = 0; run < kRuns; ++run) {
+    Sample sample = MakeSample(image, {});
+    Random random(1, 1, run);
+    transform.Apply(random, sample);
+    const int value = measure(*sample.image.Render());
+    changed += value != before;
+    least = std::min(least, value);
+    greatest = std::max(greatest, value);
+    sum += value;
+  }
+  const double p = expected.changed;
+  EXPECT_NEAR(changed, kRuns * p, 4 * std::sqrt(kRuns * p * (1 - p)));
+  const double width = expected.greatest - expected.least;
+  EXPECT_GE(least, expected.least - 0.5);
+  EXPECT_LE(least, expected.least + 0.05 * width);
+  EXPECT_GE(greatest, expected.greatest - 0.05 * width);
+  EXPECT_LE(greatest, expected.greatest + 0.5);
+  // The variance of uniform numbers is a twelfth of their range's square.
+  EXPECT_NEAR(sum / kRuns, (expected.least + expected.greatest) / 2,
+              4 * width * std::sqrt(p / 12 / kRuns));
 }
 
 }  // namespace ssd

@@ -52,6 +52,20 @@ void ExpectNear(const PixelBox& a, const PixelBox& b, double tolerance);
 //   ExpectRefused("expand { max_ratio: 0.5 }", "expand.max_ratio: 0.5");
 void ExpectRefused(const std::string& text, const std::string& message);
 
+// A uniform number, as pixel values show it: a share `changed` of runs has another value than
+// without the transform.
+struct Spread {
+  double changed;
+  double least;
+  double greatest;
+};
+
+// Expects that of `measure` over runs of `transform` on `image`: the share and the mean within four
+// standard deviations, no value out of range but for rounding, and both ends reached within 5 % of
+// the range.
+void ExpectSpread(const Transform& transform, const cv::Mat& image,
+                  int (*measure)(const cv::Mat& rgb), const Spread& expected);
+
 }  // namespace ssd
 
 #endif  // DATA_TRANSFORMS_TRANSFORM_TESTING_H_

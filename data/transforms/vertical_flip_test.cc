@@ -22,6 +22,19 @@ TEST(VerticalFlipTest, TwiceIsIdentity) {
   EXPECT_EQ(MaxDifference(*sample.image.Render(), image), 0);
 }
 
+TEST(VerticalFlipTest, HappensWithItsProbability) {
+  const auto flip = MakeTransform("vertical_flip { probability: 0.3 }");
+  int flipped = 0;
+  constexpr int kRuns = 2000;
+  for (uint64_t run = 0; run < kRuns; ++run) {
+    Sample sample = MakeSample(cv::Mat(4, 1, CV_8UC3), {});
+    Random random(1, 1, run);
+    flip->Apply(random, sample);
+    flipped += sample.geometry.scale_y < 0;
+  }
+  EXPECT_NEAR(flipped, 0.3 * kRuns, 82);  // four standard deviations
+}
+
 TEST(VerticalFlipTest, WrongOptionsNameFieldValueAndRange) {
   ExpectRefused("vertical_flip { probability: -0.5 }", "vertical_flip.probability: -0.5");
 }
