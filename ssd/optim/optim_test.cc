@@ -17,10 +17,12 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
+#include <torch/optim/adamw.h>
 
 #include <cmath>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -190,6 +192,33 @@ TEST(RmsProp, CenteredSurvivesAConstantGradient) {
     (*optimizer)->Step(Rate(1e-9), Tensor());
   }
   EXPECT_TRUE(at::isfinite(p.detach()).all().item<bool>());
+}
+
+// Beside LibTorch's own class, which has double precision here.
+TEST(AdamW, EqualsPyTorch) {
+  at::manual_seed(4);
+  const Tensor start = at::randn({200});
+  const Tensor ours = Parameter(start);
+  const Tensor theirs = Parameter(start.to(at::kDouble));
+  auto optimizer = MakeOptimizer(
+      "adamw { beta1: 0.85 beta2: 0.97 epsilon: 1e-6 weight_decay: 0.05 }", {{"p", ours}});
+  ASSERT_TRUE(optimizer.ok()) << optimizer.status();
+  torch::optim::AdamWOptions options(0.01);
+  options.betas(std::make_tuple(0.85, 0.97)).eps(1e-6).weight_decay(0.05);
+  torch::optim::AdamW expected(std::vector<Tensor>{theirs}, options);
+  std::vector<Tensor> ours_by_step, theirs_by_step;
+  for (int step = 1; step <= 10; ++step) {
+    const double rate = step <= 5 ? 0.01 : 0.002;
+    const Tensor gradient = at::randn({200});
+    ours.mutable_grad() = gradient.clone();
+    theirs.mutable_grad() = gradient.to(at::kDouble);
+    (*optimizer)->Step(Rate(rate), Tensor());
+    expected.param_groups()[0].options().set_lr(rate);
+    expected.step();
+    ours_by_step.push_back(ours.detach().clone());
+    theirs_by_step.push_back(theirs.detach().clone());
+  }
+  golden::ExpectNear(at::stack(ours_by_step), at::stack(theirs_by_step), "optim/adamw/libtorch");
 }
 
 // The update rules in double precision, element by element.

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "ssd/core/text_proto.h"
@@ -64,6 +66,49 @@ TEST(ClassAgnosticNms, EqualsSuppressionOfAllClassesOfAllAnchors) {
                               pairs.select(1, 0).index_select(0, best) + 1));
       }
     }
+  }
+}
+
+// torchvision.ops.nms (0.26) of these boxes with the scores of their better class, at four
+// thresholds: no IoU is one of them.
+TEST(ClassAgnosticNms, KeepsWhatTorchvisionKeeps) {
+  const Tensor boxes =
+      at::tensor({0.0f,  0.0f,    0.5f,  0.5f,    0.0625f, 0.0f,    0.5625f, 0.5f,  0.25f, 0.25f,
+                  0.75f, 0.75f,   0.0f,  0.0f,    0.5f,    0.25f,   0.5f,    0.5f,  1.0f,  1.0f,
+                  0.5f,  0.5625f, 1.0f,  1.0f,    0.25f,   0.3125f, 0.75f,   0.75f, 0.75f, 0.0f,
+                  1.0f,  0.25f,   0.75f, 0.0625f, 1.0f,    0.3125f, 0.0f,    0.0f,  0.5f,  0.4375f})
+          .view({1, 10, 4});
+  const Tensor logits =
+      at::tensor({0.0f, 3.0f,  1.0f,  0.0f, 1.0f, 2.75f, 0.0f,   2.5f,  0.0f, 0.0f,
+                  0.0f, 2.25f, 0.0f,  2.0f, 0.0f, 0.0f,  0.0f,   1.75f, 0.0f, 0.0f,
+                  1.5f, 0.0f,  1.25f, 0.0f, 0.0f, 0.0f,  1.125f, 0.0f,  3.5f, 0.0f})
+          .view({1, 10, 3});
+  const Tensor scores = at::tensor({0.84379470f, 0.80794907f, 0.8589811f, 0.82590127f, 0.786986f,
+                                    0.74208868f, 0.69143844f, 0.63572407f, 0.60631603f, 0.943045f});
+  const Tensor labels = at::tensor({1, 2, 1, 2, 1, 2, 2, 1, 2, 1}, at::kLong);
+  const struct {
+    const char* iou_threshold;
+    std::vector<int64_t> kept;
+  } cases[] = {
+      {"0.3", {9, 2, 4, 7}},
+      {"0.45", {9, 2, 4, 7}},
+      {"0.65", {9, 2, 3, 4, 7, 8}},
+      {"0.8", {9, 2, 3, 1, 4, 7, 8}},
+  };
+  for (const auto& c : cases) {
+    const auto processor = Create(absl::StrCat("iou_threshold: ", c.iou_threshold), 2);
+    ASSERT_TRUE(processor.ok()) << processor.status();
+    const Detections found = (*processor)->Process(boxes, logits);
+    const int64_t count = static_cast<int64_t>(c.kept.size());
+    ASSERT_EQ(found.counts[0].item<int64_t>(), count) << c.iou_threshold;
+    const Tensor kept = at::tensor(c.kept, at::kLong);
+    EXPECT_TRUE(at::equal(found.boxes[0].narrow(0, 0, count), boxes[0].index_select(0, kept)))
+        << c.iou_threshold;
+    EXPECT_TRUE(
+        at::allclose(found.scores[0].narrow(0, 0, count), scores.index_select(0, kept), 1e-6, 1e-7))
+        << c.iou_threshold;
+    EXPECT_TRUE(at::equal(found.labels[0].narrow(0, 0, count), labels.index_select(0, kept)))
+        << c.iou_threshold;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "ssd/weights/torch_file_writer.h"
 
 #include <ATen/ATen.h>
+#include <caffe2/serialize/inline_container.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -40,6 +41,39 @@ TEST(TorchFileWriterTest, WritesThePickleThatPyTorchWrites) {
               *their_archive->Read(absl::StrCat("ordered_dict_no_metadata_zip/", name)))
         << name;
   }
+}
+
+// By the reader that torch.load has.
+TEST(TorchFileWriterTest, PyTorchsReaderFindsItsRecords) {
+  const WeightFile file = MustRead("ordered_dict_no_metadata_zip.pt");
+  const std::string path = TestPath("records.pt");
+  ASSERT_TRUE(WriteTorchFile(path, file).ok());
+  caffe2::serialize::PyTorchStreamReader reader(path);
+  caffe2::serialize::PyTorchStreamReader theirs(
+      absl::StrCat(kFolder, "ordered_dict_no_metadata_zip.pt"));
+  const auto record = [](caffe2::serialize::PyTorchStreamReader& archive, const std::string& name) {
+    const auto [data, size] = archive.getRecord(name);
+    return std::string(static_cast<const char*>(data.get()), size);
+  };
+  EXPECT_EQ(record(reader, "data.pkl"), record(theirs, "data.pkl"));
+  EXPECT_EQ(record(reader, "byteorder"), "little");
+  EXPECT_EQ(reader.version(), theirs.version());
+  EXPECT_EQ(record(reader, "version"), record(theirs, "version"));
+  ASSERT_FALSE(file.tensors.empty());
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const auto& [name, tensor] = file.tensors[i];
+    const std::string key = absl::StrCat("data/", i);
+    ASSERT_TRUE(reader.hasRecord(key)) << name;
+    const Tensor row = tensor.contiguous();
+    EXPECT_EQ(record(reader, key),
+              row.numel() == 0
+                  ? std::string()
+                  : std::string(static_cast<const char*>(row.const_data_ptr()), row.nbytes()))
+        << name;
+    // PyTorch maps storages into memory at multiples of 64 bytes.
+    EXPECT_EQ(reader.getRecordOffset(key) % 64, 0u) << name;
+  }
+  EXPECT_FALSE(reader.hasRecord(absl::StrCat("data/", file.tensors.size())));
 }
 
 TEST(TorchFileWriterTest, GivesBackWhatWasWritten) {

@@ -193,6 +193,16 @@ TEST_P(ShippedSweep, Loads) {
 
 INSTANTIATE_TEST_SUITE_P(All, ShippedSweep, testing::ValuesIn(Configs("Sweep")), TestName);
 
+TEST(ShippedConfigs, TheMnistGridHasTenAnchorsACell) {
+  const absl::StatusOr<Experiment> experiment = LoadExperiment(
+      "experiments/mnist/multi_resnet50_300.textproto", std::vector<std::string>(), ".");
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  const auto detector = SsdDetector::Create(Narrow(experiment->model()), kClasses);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  EXPECT_EQ((*detector)->anchors().per_level,
+            (std::vector<int64_t>{38 * 38 * 10, 19 * 19 * 10, 10 * 10 * 10}));
+}
+
 // A config without a header would be tested by nobody.
 TEST(ShippedConfigs, SayWhatTheyAre) {
   size_t files = 0;

@@ -464,6 +464,59 @@ TEST(LoadWeightsTest, ABackboneOfTorchvisionsClassifier) {
       HasSubstr("'backbone.layer1.2.bn1.bias' is missing"));
 }
 
+// By torchvision's own names and shapes.
+TEST(LoadWeightsTest, BackbonesOfTorchvisionsMobilenets) {
+  const struct {
+    const char* name;  // entry of arch.json
+    const char* backbone;
+    std::vector<std::string> classifier;
+  } cases[] = {
+      {"mobilenet_v2", "mobilenet_v2 {}", {"classifier.1"}},
+      {"mobilenet_v3_large",
+       "mobilenet_v3_large { reduced_tail: false }",
+       {"classifier.0", "classifier.3"}},
+  };
+  for (const auto& c : cases) {
+    WeightFile file;
+    std::map<std::string, Tensor> expected;
+    at::manual_seed(32);
+    for (const auto& entry : golden::File("arch.json")[c.name]["state_dict"].GetArray()) {
+      const std::string name = entry[0].GetString();
+      std::vector<int64_t> shape;
+      for (const auto& extent : entry[1].GetArray()) shape.push_back(extent.GetInt64());
+      const Tensor tensor = absl::EndsWith(name, "num_batches_tracked")
+                                ? at::full(shape, 7, at::kLong)
+                                : at::rand(shape);
+      file.tensors.emplace_back(name, tensor);
+      expected["backbone." + name] = tensor;
+    }
+    for (const std::string& layer : c.classifier) {
+      file.tensors.emplace_back(layer + ".weight", at::zeros({2, 2}));
+      file.tensors.emplace_back(layer + ".bias", at::zeros({2}));
+    }
+    const std::string path = TestPath(absl::StrCat(c.name, ".pth"));
+    ASSERT_TRUE(WriteTorchFile(path, file).ok());
+    auto detector = MakeDetector(absl::StrCat("num_levels: 3 input { height: 96 width: 128 } "
+                                              "backbone { ",
+                                              c.backbone, " }"),
+                                 3);
+    const absl::StatusOr<LoadReport> report =
+        Load(path, "part: BACKBONE", NumberedLabels(3), *detector);
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->source, absl::StrCat("torchvision's ", c.name));
+    EXPECT_THAT(report->missing, IsEmpty());
+    EXPECT_THAT(report->unused, IsEmpty());
+    EXPECT_THAT(report->mismatched, IsEmpty());
+    EXPECT_THAT(report->notes, IsEmpty()) << "the default input is ImageNet's";
+    EXPECT_EQ(report->loaded.size(), expected.size());
+    for (const auto& [name, tensor] : StateOf(*detector)) {
+      if (!absl::StartsWith(name, "backbone.")) continue;
+      ASSERT_EQ(expected.count(name), 1u) << name;
+      EXPECT_TRUE(tensor.equal(expected.at(name))) << name;
+    }
+  }
+}
+
 TEST(LoadWeightsTest, ReducedVggLacksTheScalesOfItsL2Norm) {
   const auto saved = MakeDetector(kTinyVgg, 3);
   WeightFile file = Renamed(*saved, "backbone.features.", "");

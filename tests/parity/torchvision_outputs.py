@@ -33,6 +33,7 @@ RULES = {
     "ssdlite320_mobilenet_v3_large": Rule(1, 1.125, 2, 38),
     "resnet18": Rule(1, 2, 1, 0),
     "resnet50": Rule(1, 2, 1, 0),
+    "mobilenet_v2": Rule(1, 1.25, 1, 0),
 }
 
 
@@ -94,18 +95,35 @@ def make_image(rule, size):
     return torch.from_numpy((total >> 2).astype(np.uint8))
 
 
-def run_backbone(rule, network, size):
-    """C3, C4 and C5."""
-    load_weights(rule, network)
+def backbone_input(rule, size):
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-    x = ((make_image(rule, size) / 255 - mean) / deviation).unsqueeze(0)
+    return ((make_image(rule, size) / 255 - mean) / deviation).unsqueeze(0)
+
+
+def run_resnet(rule, network, size):
+    """C3, C4 and C5."""
+    load_weights(rule, network)
+    x = backbone_input(rule, size)
     x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
     outputs = {}
     for i, layer in enumerate((network.layer1, network.layer2, network.layer3, network.layer4)):
         x = layer(x)
         if i > 0:
             outputs[f"C{i + 2}"] = x
+    return outputs, None
+
+
+def run_mobilenet_v2(rule, network, size):
+    """C4, which is the expansion inside the first block of stride 32, and C5."""
+    load_weights(rule, network)
+    x = backbone_input(rule, size)
+    outputs = {}
+    for i, layer in enumerate(network.features):
+        if i == 14:
+            outputs["C4"] = layer.conv[0](x)
+        x = layer(x)
+    outputs["C5"] = x
     return outputs, None
 
 
@@ -189,8 +207,9 @@ def main():
         "ssdlite320_mobilenet_v3_large": (
             run_detector, 320, lambda: detection.ssdlite320_mobilenet_v3_large(
                 weights=None, weights_backbone=None, num_classes=CLASSES)),
-        "resnet18": (run_backbone, 300, torchvision.models.resnet18),
-        "resnet50": (run_backbone, 300, torchvision.models.resnet50),
+        "resnet18": (run_resnet, 300, torchvision.models.resnet18),
+        "resnet50": (run_resnet, 300, torchvision.models.resnet50),
+        "mobilenet_v2": (run_mobilenet_v2, 300, torchvision.models.mobilenet_v2),
     }
     lines = [f'"source": "torchvision {torchvision.__version__}, torch {torch.__version__}"']
     for name, (run, size, make) in networks.items():

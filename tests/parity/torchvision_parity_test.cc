@@ -149,15 +149,16 @@ class Rule {
 struct Network {
   const char* name;  // entry of torchvision_outputs.json
   const char* experiment;
-  const char* source;  // as the importer recognises it
-  const char* arch;    // entry of arch.json; a ResNet's depth
-  bool detector;       // or a backbone
+  const char* source;                       // as the importer recognises it
+  const char* arch;                         // entry of arch.json; a ResNet's depth
+  bool detector;                            // or a backbone
+  std::vector<std::string> overrides = {};  // of the experiment
 };
 
 void PrintTo(const Network& network, std::ostream* out) { *out << network.name; }
 
 std::shared_ptr<SsdDetector> MakeDetector(const Network& network) {
-  const auto experiment = LoadExperiment(network.experiment, std::vector<std::string>(), ".");
+  const auto experiment = LoadExperiment(network.experiment, network.overrides, ".");
   CHECK(experiment.ok()) << experiment.status();
   auto detector = SsdDetector::Create(experiment->model(), kClasses);
   CHECK(detector.ok()) << detector.status();
@@ -169,7 +170,7 @@ std::shared_ptr<SsdDetector> MakeDetector(const Network& network) {
 void LoadWeights(const Network& network, const Rule& rule, SsdDetector& detector) {
   const rapidjson::Document& arch = golden::File("arch.json");
   const rapidjson::Value& peer =
-      network.detector ? arch[network.arch] : arch["resnet"][network.arch];
+      arch.HasMember(network.arch) ? arch[network.arch] : arch["resnet"][network.arch];
   NamedTensors file;
   for (const auto& entry : peer["state_dict"].GetArray()) {
     const std::string name = entry[0].GetString();
@@ -235,7 +236,7 @@ std::map<std::string, Tensor> ByLevel(const Predictions& predictions, const Anch
   return outputs;
 }
 
-// C3, C4 and C5.
+// The last is C5.
 std::map<std::string, Tensor> BackboneOutputs(SsdDetector& detector, const Tensor& image) {
   const auto per_channel = [](const auto& values) {
     return at::tensor(at::ArrayRef<float>(values.data(), 3)).view({1, 3, 1, 1});
@@ -244,8 +245,9 @@ std::map<std::string, Tensor> BackboneOutputs(SsdDetector& detector, const Tenso
   const Tensor normalized =
       image.to(at::kFloat).sub(per_channel(input.mean())).div(per_channel(input.std()));
   std::map<std::string, Tensor> outputs;
-  int level = 3;
-  for (const Tensor& map : detector.backbone().Forward(normalized)) {
+  const std::vector<Tensor> maps = detector.backbone().Forward(normalized);
+  size_t level = 6 - maps.size();
+  for (const Tensor& map : maps) {
     outputs[absl::StrCat("C", level++)] = map;
   }
   return outputs;
@@ -319,7 +321,16 @@ INSTANTIATE_TEST_SUITE_P(
                       Network{"resnet18", "experiments/coco/ssd300_resnet18.textproto",
                               "torchvision's ResNets", "18", false},
                       Network{"resnet50", "experiments/coco/ssd300_resnet50.textproto",
-                              "torchvision's ResNets", "50", false}),
+                              "torchvision's ResNets", "50", false},
+                      // As the experiment says for torchvision's weights.
+                      Network{"mobilenet_v2",
+                              "experiments/coco/ssd300_mobilenet_v2.textproto",
+                              "torchvision's mobilenet_v2",
+                              "mobilenet_v2",
+                              false,
+                              {"model.backbone.mobilenet_v2.norm_epsilon=1e-5",
+                               "model.input.mean=[123.675,116.28,103.53]",
+                               "model.input.std=[58.395,57.12,57.375]"}}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
