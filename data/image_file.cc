@@ -8,6 +8,7 @@
 #include <opencv2/imgproc.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -46,16 +47,22 @@ auto CatchExceptions(absl::string_view name, const Read& read) -> decltype(read(
 
 // With the orientation set to upright, since OpenCV would turn the pixels itself, and not those of
 // every depth right, and with alpha as a sample without meaning, since libtiff would multiply the
-// colours by it. Empty: the image has neither.
+// colours by it. Empty: the image is so already.
 std::string PlainTiff(absl::string_view bytes) {
+  constexpr uint64_t kUnspecified = 0;
   const std::optional<TiffDirectory> directory = TiffDirectory::Open(bytes);
-  if (!directory || (!directory->Has(TiffDirectory::kOrientation) &&
-                     !directory->Has(TiffDirectory::kExtraSamples))) {
+  if (!directory) return "";
+  const auto says_other = [&directory](int tag, uint64_t value) {
+    const std::vector<uint64_t> numbers = directory->Numbers(tag);
+    return !numbers.empty() && numbers.front() != value;
+  };
+  // Not Orientation(), which is strict about the tag's type, as libtiff is not.
+  if (!says_other(TiffDirectory::kOrientation, kUpright) &&
+      !says_other(TiffDirectory::kExtraSamples, kUnspecified)) {
     return "";
   }
   std::string plain(bytes);
   directory->SetFirst(TiffDirectory::kOrientation, kUpright, plain);
-  constexpr uint64_t kUnspecified = 0;
   directory->SetFirst(TiffDirectory::kExtraSamples, kUnspecified, plain);
   return plain;
 }

@@ -1,6 +1,7 @@
 #include "data/tiff_directory.h"
 
 #include "absl/strings/match.h"
+#include "ssd/core/logging.h"
 
 namespace ssd {
 namespace {
@@ -94,6 +95,7 @@ int TiffDirectory::Orientation() const {
 }
 
 void TiffDirectory::SetFirst(int tag, uint64_t value, std::string& copy) const {
+  CHECK_EQ(copy.size(), tiff_.size());
   const std::optional<Place> place = Locate(tag);
   if (!place) return;
   for (size_t i = 0; i < place->size; ++i) {

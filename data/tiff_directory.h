@@ -45,6 +45,8 @@ class TiffDirectory {
   int Orientation() const;
 
   // Sets the first of the tag's numbers, if there is one, in `copy`, a copy of the structure.
+  // Preconditions: `copy` is as long as the structure; `value` fits the tag's type (SHORT: 16 bits,
+  // LONG: 32, LONG8: 64).
   void SetFirst(int tag, uint64_t value, std::string& copy) const;
 
  private:

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <cstdint>
 #include <limits>
@@ -20,7 +21,14 @@ using ::testing::StartsWith;
 TEST(SetThreads, SetsWhatIsAsked) {
   EXPECT_EQ(SetThreads(2).value(), 2);
   EXPECT_EQ(at::get_num_threads(), 2);
-  EXPECT_GE(SetThreads(0).value(), 1);
+}
+
+TEST(SetThreads, TakesAllCoresWhereNoneAreAskedFor) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  ASSERT_EQ(sched_getaffinity(0, sizeof(cores), &cores), 0);
+  EXPECT_EQ(SetThreads(0).value(), CPU_COUNT(&cores));
+  EXPECT_EQ(at::get_num_threads(), CPU_COUNT(&cores));
 }
 
 TEST(SetThreads, RefusesWhatNoMachineHas) {

@@ -1,4 +1,3 @@
-#include <atomic>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -83,10 +82,9 @@ absl::Status Detect(Flags flags, const std::vector<std::string>& positional) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::atomic<int>& interrupt = ssd::CatchInterrupts();
   Flags flags;
   ssd::DetectionOptions& detection = flags.detection;
-  detection.stop = &interrupt;
+  detection.stop = &ssd::CatchInterrupts();
   ssd::CommandLine command_line(
       "detect",
       "--run=DIR [--output=DIR] INPUT... | --run=DIR --data=TEXT --output=DIR "
@@ -117,9 +115,6 @@ int main(int argc, char** argv) {
       const absl::Status refused = command_line.RefuseGiven({"min_score"}, "with --data");
       if (!refused.ok()) return ssd::ExitStatus(refused);
     }
-    const absl::Status done = Detect(flags, positional);
-    const int status = ssd::ExitStatus(done);
-    constexpr int kSignal = 128;
-    return absl::IsCancelled(done) ? kSignal + interrupt : status;
+    return ssd::ExitStatusOrSignal(Detect(flags, positional));
   });
 }

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "tools/command_line.h"
+
 namespace ssd {
 namespace {
 
@@ -24,6 +26,12 @@ const std::atomic<int>& CatchInterrupts() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   return received;
+}
+
+int ExitStatusOrSignal(const absl::Status& status) {
+  const int exit_status = ExitStatus(status);
+  const int number = received;
+  return absl::IsCancelled(status) && number != 0 ? 128 + number : exit_status;
 }
 
 }  // namespace ssd

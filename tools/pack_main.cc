@@ -90,11 +90,7 @@ int main(int argc, char** argv) {
     const std::string file = ssd::UserPath(flags.verify.empty() ? flags.output : flags.verify);
     const absl::StatusOr<ssd::PackSummary> summary =
         flags.verify.empty() ? Pack(flags, overrides, interrupt) : ssd::VerifyPackedFile(file);
-    if (!summary.ok()) {
-      const int status = ssd::ExitStatus(summary.status());
-      constexpr int kSignal = 128;
-      return absl::IsCancelled(summary.status()) ? kSignal + interrupt : status;
-    }
+    if (!summary.ok()) return ssd::ExitStatusOrSignal(summary.status());
     std::cout << (json ? ssd::PackJson(*summary, file) : ssd::PackText(*summary, file));
     return 0;
   });

@@ -88,7 +88,8 @@ package_lists=("$lists/packages.txt")
 if $lint; then package_lists+=("$lists/packages_lint.txt"); fi
 mapfile -t packages < <(names "${package_lists[@]}")
 
-system=$(. /etc/os-release 2> /dev/null && echo "${ID:-unknown} ${VERSION_ID:-}" || true)
+# The variable is for setup_test.sh.
+system=$(. "${SETUP_OS_RELEASE:-/etc/os-release}" 2> /dev/null && echo "${ID:-unknown} ${VERSION_ID:-}" || true)
 tried=true
 if [[ $system != "debian 12" ]]; then
   tried=false
@@ -182,7 +183,7 @@ reason() {
 
 # What keeps root from being asked; empty: nothing does.
 obstacle= as_root=()
-if ((EUID != 0)); then
+if [[ $(id -u) != 0 ]]; then
   as_root=(sudo)
   if ! command -v sudo > /dev/null; then
     obstacle="needs root or sudo"

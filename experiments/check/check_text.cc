@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "ssd/core/plural.h"
 #include "ssd/eval/metrics_text.h"
 #include "ssd/eval/text_table.h"
 
@@ -33,12 +34,9 @@ std::string MeanIou(const AnchorRecall& recall, double mean) {
 }
 
 std::string SeverityCounts(const std::vector<DataProblem>& problems) {
-  const int64_t errors = CountOf(problems, Severity::kError);
-  const int64_t warnings = CountOf(problems, Severity::kWarning);
-  const int64_t notes = CountOf(problems, Severity::kNote);
-  return absl::StrCat(errors, errors == 1 ? " error, " : " errors, ", warnings,
-                      warnings == 1 ? " warning, " : " warnings, ", notes,
-                      notes == 1 ? " note" : " notes");
+  return absl::StrCat(Plural(CountOf(problems, Severity::kError), "error"), ", ",
+                      Plural(CountOf(problems, Severity::kWarning), "warning"), ", ",
+                      Plural(CountOf(problems, Severity::kNote), "note"));
 }
 
 std::string ProblemText(const std::vector<DataProblem>& problems) {

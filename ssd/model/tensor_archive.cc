@@ -5,6 +5,7 @@
 #include <caffe2/serialize/inline_container.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>

@@ -43,8 +43,10 @@ class TensorArchiveWriter {
   std::map<std::string, std::string> texts_;
 };
 
-// Reads such a file, tensor by tensor. Movable; not thread-safe. Safe on files of any origin: sizes
-// are checked before memory is taken, nothing in a file is executed.
+// Reads such a file, tensor by tensor, out of its bytes in memory (MappedFile): the file must not
+// be cut while this lives; one that a new file replaces, as AtomicFile does, stays readable.
+// Movable; several threads may read at once. Safe on files of any origin: sizes are checked before
+// memory is taken, nothing in a file is executed.
 class TensorArchiveReader {
  public:
   // Reads the index. \error naming the file: NotFound, PermissionDenied; InvalidArgument when it is

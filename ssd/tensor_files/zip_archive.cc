@@ -247,7 +247,7 @@ absl::StatusOr<absl::string_view> ZipArchive::Read(const std::string& name) cons
   };
   if (entry.method != kStored) {
     return absl::InvalidArgumentError(
-        error("is compressed; save the file with torch.save, which does not compress"));
+        error("is compressed; pack the file's content again without compression (zip -0)"));
   }
   if ((entry.flags & kEncrypted) != 0) {
     return absl::InvalidArgumentError(error("is encrypted; decrypt the file first"));

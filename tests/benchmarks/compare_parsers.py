@@ -27,20 +27,23 @@ import time
 from xml.etree import ElementTree
 
 _BENCHMARK = "bazel-bin/tests/benchmarks/dataset_benchmark"
+# As it calls its files.
+_COCO = "instances_1.json"
+_VOC = "voc_1"
 
 
 def _load_json(folder):
-  with open(folder / "instances.json", encoding="utf-8") as file:
+  with open(folder / _COCO, encoding="utf-8") as file:
     json.load(file)
 
 
 def _load_coco(folder):
   with contextlib.redirect_stdout(io.StringIO()):
-    importlib.import_module("pycocotools.coco").COCO(str(folder / "instances.json"))
+    importlib.import_module("pycocotools.coco").COCO(str(folder / _COCO))
 
 
 def _load_voc(folder):
-  for path in sorted((folder / "voc" / "Annotations").iterdir()):
+  for path in sorted((folder / _VOC / "Annotations").iterdir()):
     for entry in ElementTree.parse(path).iterfind("object"):
       box = entry.find("bndbox")
       (entry.findtext("name"), *(float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")))

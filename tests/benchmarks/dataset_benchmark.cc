@@ -28,6 +28,11 @@ constexpr int64_t kImages = 118287;
 constexpr int64_t kObjects = 860001;
 constexpr int64_t kCategories = 80;
 
+// Names of what is kept, which compare_parsers.py knows too. Whoever changes the content raises the
+// number, so that no file of an earlier version is measured.
+constexpr char kCocoName[] = "instances_1.json";
+constexpr char kVocName[] = "voc_1";
+
 // --files; empty: not given.
 std::string& KeptFolder() {
   static std::string& folder = *new std::string;
@@ -60,7 +65,7 @@ std::string WriteCoco() {
   const fs::path images = Folder() / "images";
   fs::create_directories(images);
   std::ofstream(images / ImageName(ImageId(0))).put(' ');
-  const std::string path = (Folder() / "instances.json").string();
+  const std::string path = (Folder() / kCocoName).string();
   if (fs::exists(path)) return path;
   const std::string unfinished = path + ".unfinished";
   std::ofstream file(unfinished, std::ios::binary);
@@ -129,7 +134,7 @@ void ReadCoco(benchmark::State& state) {
 // Files of seven objects each; items are images.
 void ReadVoc(benchmark::State& state) {
   constexpr int64_t kFiles = 10000;
-  const fs::path root = Folder() / "voc";
+  const fs::path root = Folder() / kVocName;
   if (!fs::exists(root)) {
     const fs::path unfinished = Folder() / "voc.unfinished";
     fs::create_directories(unfinished / "Annotations");

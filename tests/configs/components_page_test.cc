@@ -1,13 +1,16 @@
-// Every config of docs/components.md holds as it stands there, in an experiment that says nothing
-// else but a backbone and its data.
+// Every component has a row in docs/components.md, a dataset in docs/datasets.md. Every config of
+// docs/components.md holds as it stands there, in an experiment that says nothing else but a
+// backbone and its data.
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "data/data.pb.h"
@@ -98,6 +101,55 @@ TEST_P(ComponentsPage, ConfigIsValid) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ComponentsPage, ::testing::ValuesIn(Configs()));
+
+// Appends the families below `message`: the oneofs whose members are options messages.
+void AppendFamilies(const google::protobuf::Descriptor* message,
+                    std::set<const google::protobuf::Descriptor*>& seen,
+                    std::vector<const google::protobuf::OneofDescriptor*>& families) {
+  if (!seen.insert(message).second) return;
+  for (int i = 0; i < message->oneof_decl_count(); ++i) {
+    const google::protobuf::OneofDescriptor* const members = message->oneof_decl(i);
+    if (members->field(0)->message_type() != nullptr) families.push_back(members);
+  }
+  for (int i = 0; i < message->field_count(); ++i) {
+    const google::protobuf::Descriptor* const part = message->field(i)->message_type();
+    if (part != nullptr) AppendFamilies(part, seen, families);
+  }
+}
+
+// What stands in the first column of the page's tables under headings that name `proto`; of all its
+// tables if `proto` is empty.
+std::string FirstColumn(const std::string& path, const std::string& proto) {
+  const absl::StatusOr<std::string> page = ReadFile(path);
+  EXPECT_TRUE(page.ok()) << page.status();
+  const std::vector<std::string> lines = absl::StrSplit(page.value_or(""), '\n');
+  std::string column;
+  bool is_wanted = proto.empty();
+  for (const std::string& line : lines) {
+    if (absl::StartsWith(line, "## ")) is_wanted = absl::StrContains(line, proto);
+    if (!is_wanted || !absl::StartsWith(line, "| ")) continue;
+    absl::StrAppend(&column, line.substr(0, line.find('|', 1)), "\n");
+  }
+  return column;
+}
+
+TEST(EveryComponent, HasARow) {
+  std::set<const google::protobuf::Descriptor*> seen;
+  std::vector<const google::protobuf::OneofDescriptor*> families;
+  AppendFamilies(Experiment::descriptor(), seen, families);
+  EXPECT_GE(families.size(), 12u);  // as many as CONTRIBUTING.md has
+  for (const google::protobuf::OneofDescriptor* const family : families) {
+    const google::protobuf::Descriptor* const config = family->containing_type();
+    const bool is_dataset = config == DatasetConfig::descriptor();
+    const std::string page = is_dataset ? "docs/datasets.md" : "docs/components.md";
+    const std::string column = FirstColumn(page, is_dataset ? "" : config->file()->name());
+    for (int i = 0; i < family->field_count(); ++i) {
+      const std::string name = absl::StrCat("`", family->field(i)->name(), "`");
+      EXPECT_TRUE(absl::StrContains(column, name))
+          << page << " has no row for " << name << " of " << config->file()->name();
+    }
+  }
+}
 
 }  // namespace
 }  // namespace ssd
