@@ -26,6 +26,11 @@ std::string AnnotatedImages::AnnotationFile(int64_t index) const {
   return files_.paths[files_.of_image[index]];
 }
 
+FilePlace AnnotatedImages::ClassPlace(int64_t label) const {
+  CHECK(label >= 1 && label <= static_cast<int64_t>(files_.of_class.size())) << "label " << label;
+  return files_.of_class[label - 1];
+}
+
 std::string AnnotatedImages::ImageFile(int64_t index) const {
   CHECK(index >= 0 && index < size()) << "image " << index << " of " << size();
   return (std::filesystem::path(folder_) / images_[index].file_name).string();

@@ -10,12 +10,13 @@
 
 namespace ssd {
 
-// Which file told the truth of which image.
+// Which file told the truth of which image, and where classes are declared.
 struct AnnotationFiles {
   std::vector<std::string> paths;
   std::vector<int64_t> of_image;  // places in `paths`
   // Images that they name and the dataset leaves out; as Annotations::file_name.
   std::vector<std::string> left_out;
+  std::vector<FilePlace> of_class;  // as Dataset::ClassPlace; label 1 first
 };
 
 // A dataset with its annotations in memory and its images in files below a folder, as most
@@ -30,6 +31,7 @@ class AnnotatedImages : public Dataset {
   const LabelMap& labels() const override { return labels_; }
   absl::StatusOr<Annotations> GetAnnotations(int64_t index) const override;
   std::string AnnotationFile(int64_t index) const override;
+  FilePlace ClassPlace(int64_t label) const override;
   std::string ImageFile(int64_t index) const override;
   std::vector<std::string> NamedImageFiles() const override;
   // Touches no file: errors of the image are those of decoding it.

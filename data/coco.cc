@@ -52,10 +52,15 @@ class CocoJoin {
   absl::Status AddCategories(std::vector<CocoCategory> categories) {
     std::stable_sort(categories.begin(), categories.end(),
                      [](const CocoCategory& a, const CocoCategory& b) { return a.id < b.id; });
+    int64_t hole_line = 0;  // of the category after the first hole
     for (CocoCategory& category : categories) {
       const auto [known, is_new] = categories_.emplace(category.id, std::move(category.name));
       if (is_new) {
-        SSD_RETURN_IF_ERROR(truths_.AddClass(known->second, category.id));
+        // The first whose id is not its place among the ids.
+        if (hole_line == 0 && category.id != static_cast<int64_t>(categories_.size())) {
+          hole_line = category.line;
+        }
+        SSD_RETURN_IF_ERROR(truths_.AddClass(known->second, category.id, category.line));
       } else {
         SSD_RETURN_IF_ERROR(Fault(ProblemKind::kDuplicateCategory, category.line,
                                   absl::StrCat("category ", category.id,
@@ -66,7 +71,7 @@ class CocoJoin {
     const std::string holes = Holes();
     if (holes.empty()) return absl::OkStatus();
     return truths_.Fault(
-        Severity::kNote, ProblemKind::kCategoryHole, path_, 0,
+        Severity::kNote, ProblemKind::kCategoryHole, path_, hole_line,
         absl::StrCat("ids of the ", categories_.size(), " categories are not 1 to ",
                      categories_.size(), "; not used: ", holes));
   }
@@ -115,9 +120,10 @@ class CocoJoin {
         }
         image.size = *size;
       }
-      SSD_ASSIGN_OR_RETURN(known->second,
-                           truths_.AddImage({image.id, std::move(image.file_name), image.size, {}},
-                                            path_, image.line));
+      SSD_ASSIGN_OR_RETURN(
+          known->second,
+          truths_.AddImage({image.id, std::move(image.file_name), image.size, {}, image.line},
+                           path_));
     }
     return absl::OkStatus();
   }

@@ -146,6 +146,11 @@ TEST_F(CocoTest, ReadsWhatWasWritten) {
   EXPECT_EQ(person.line, 11);
   EXPECT_EQ(car.line, 13);
   EXPECT_EQ((*dataset)->AnnotationFile(2), root_ + "/instances.json");
+  EXPECT_EQ(b->truth.line, 4);
+  EXPECT_EQ(a->truth.line, 5);
+  EXPECT_EQ((*dataset)->ClassPlace(1).file, root_ + "/instances.json");
+  EXPECT_EQ((*dataset)->ClassPlace(1).line, 18);  // person
+  EXPECT_EQ((*dataset)->ClassPlace(3).line, 17);  // toothbrush
 }
 
 TEST_F(CocoTest, ReadsTheListsInAnyOrder) {
@@ -428,8 +433,8 @@ TEST_F(CocoTest, RecordsProblemsAndGoesOn) {
       {Severity::kError, ProblemKind::kUnreadableAnnotation, 16, "annotations[5] (id 5).bbox"},
       // While its lists are joined.
       {Severity::kError, ProblemKind::kDuplicateCategory, 28, "category 1"},
-      {Severity::kError, ProblemKind::kDuplicateCategory, 0, "categories 1 and 2"},
-      {Severity::kNote, ProblemKind::kCategoryHole, 0, "3-4"},
+      {Severity::kError, ProblemKind::kDuplicateCategory, 29, "categories 1 and 2"},
+      {Severity::kNote, ProblemKind::kCategoryHole, 30, "3-4"},
       {Severity::kError, ProblemKind::kDuplicateImageId, 4, "same id 1"},
       {Severity::kWarning, ProblemKind::kDuplicateImageId, 5, "'b.png'"},
       {Severity::kError, ProblemKind::kMissingImage, 6, "'no.png'"},

@@ -47,6 +47,16 @@ class ConcatDataset : public Dataset {
     const Part& part = PartOf(index);
     return part.dataset->AnnotationFile(index - part.start);
   }
+  // In the first dataset that says.
+  FilePlace ClassPlace(int64_t label) const override {
+    for (const Part& part : parts_) {
+      const auto own = std::find(part.label_of.begin(), part.label_of.end(), label);
+      if (own == part.label_of.end()) continue;
+      FilePlace place = part.dataset->ClassPlace(own - part.label_of.begin());
+      if (!place.file.empty()) return place;
+    }
+    return {};
+  }
   std::string ImageFile(int64_t index) const override {
     const Part& part = PartOf(index);
     return part.dataset->ImageFile(index - part.start);

@@ -151,6 +151,9 @@ TEST_F(ConcatTest, KeepsIdsThatDiffer) {
   ASSERT_TRUE(with_table.ok()) << with_table.status();
   EXPECT_THAT((*with_table)->labels().names, ElementsAre("cat", "dog", "ant"));
   EXPECT_THAT((*with_table)->labels().source_ids, ElementsAre(17, 90, 1));
+  EXPECT_EQ((*with_table)->ClassPlace(2).file, root_ + "/a.json");
+  EXPECT_EQ((*with_table)->ClassPlace(2).line, 3);
+  EXPECT_EQ((*with_table)->ClassPlace(3).file, "");  // a table declares no classes
 }
 
 TEST_F(ConcatTest, TakesTheExperimentsLabels) {

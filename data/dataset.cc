@@ -29,6 +29,7 @@ class SubsetOfDataset : public Dataset {
   std::string AnnotationFile(int64_t index) const override {
     return whole_->AnnotationFile(InWhole(index));
   }
+  FilePlace ClassPlace(int64_t label) const override { return whole_->ClassPlace(label); }
   std::string ImageFile(int64_t index) const override { return whole_->ImageFile(InWhole(index)); }
   std::vector<std::string> NamedImageFiles() const override { return whole_->NamedImageFiles(); }
   absl::StatusOr<Sample> Get(int64_t index) const override { return whole_->Get(InWhole(index)); }

@@ -26,6 +26,12 @@ struct Sample {
   Annotations truth;
 };
 
+// A line of a file, from 1; 0: the whole file.
+struct FilePlace {
+  std::string file;
+  int64_t line = 0;
+};
+
 struct DatasetContext {
   // The experiment's class names, label 1 first. Empty: the dataset collects its own.
   std::vector<std::string> labels;
@@ -56,9 +62,12 @@ class Dataset {
   // The truth of image `index` in [0, size()), boxes in pixels of the original; reads no pixels.
   virtual absl::StatusOr<Annotations> GetAnnotations(int64_t index) const = 0;
 
-  // The file that tells the truth of image `index`; Annotation::line counts in it. Empty: none
-  // does.
+  // The file that tells the truth of image `index`; Annotations::line and Annotation::line count in
+  // it. Empty: none does.
   virtual std::string AnnotationFile(int64_t index) const { return ""; }
+
+  // Where the annotations declare class `label`, 1..C. Without a file: nowhere that has a line.
+  virtual FilePlace ClassPlace(int64_t label) const { return {}; }
 
   // The path of image `index`. Empty: it is in no file of its own.
   virtual std::string ImageFile(int64_t index) const { return ""; }

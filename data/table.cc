@@ -151,7 +151,7 @@ class TableJoin {
       }
       const int64_t id = static_cast<int64_t>(i) + 1;
       SSD_ASSIGN_OR_RETURN(index_of_image_.back(),
-                           truths_.AddImage({id, image.name, image.size, {}}, path_, image.line));
+                           truths_.AddImage({id, image.name, image.size, {}, image.line}, path_));
     }
     return absl::OkStatus();
   }

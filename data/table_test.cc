@@ -379,6 +379,9 @@ TEST_F(TableTest, JoinsRowsToImages) {
   EXPECT_EQ((*dataset)->GetAnnotations(1)->size, (ImageSize{48, 64}));
   EXPECT_THAT((*dataset)->GetAnnotations(2)->objects, IsEmpty());
   EXPECT_EQ((*dataset)->AnnotationFile(1), root_ + "/boxes.csv");
+  EXPECT_EQ(b->line, 2);  // the first of its rows
+  EXPECT_EQ((*dataset)->GetAnnotations(2)->line, 4);
+  EXPECT_EQ((*dataset)->ClassPlace(1).file, "");
   EXPECT_EQ((*dataset)->ImageFile(1), root_ + "/photos/sub/a.png");
   EXPECT_TRUE((*dataset)->Get(1)->image.Render().ok());
 

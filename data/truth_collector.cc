@@ -64,22 +64,22 @@ void TruthCollector::KeepPlace() {
   bad_images_->push_back(static_cast<int64_t>(images_.size() + bad_images_->size()));
 }
 
-absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id) {
+absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id, int64_t line) {
   if (absl::StripAsciiWhitespace(name).empty()) {
     number_of_name_.emplace(std::string(name), kDropped);
-    return Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, dataset_, 0,
+    return Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, dataset_, line,
                  absl::StrCat("category ", source_id, " has an empty or blank name; give it one"));
   }
   const auto [declared, is_new] = declared_.emplace(std::string(name), source_id);
   if (!is_new) {
-    return Fault(Severity::kError, ProblemKind::kDuplicateCategory, dataset_, 0,
+    return Fault(Severity::kError, ProblemKind::kDuplicateCategory, dataset_, line,
                  absl::StrCat("categories ", declared->second, " and ", source_id,
                               " are both named '", name, "'; rename one"));
   }
   const std::optional<std::string> renamed = renaming_.Apply(name);
   if (!renamed) return absl::OkStatus();
   // Of classes that are merged, the first one's id stays.
-  id_of_class_.emplace(*renamed, source_id);
+  classes_.emplace(*renamed, DeclaredClass{source_id, line});
   if (labels_given_) return absl::OkStatus();
   if (number_of_class_.emplace(*renamed, labels_.num_classes() + 1).second) {
     labels_.names.push_back(*renamed);
@@ -87,12 +87,11 @@ absl::Status TruthCollector::AddClass(absl::string_view name, int64_t source_id)
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> TruthCollector::AddImage(Annotations image, std::string annotation_file,
-                                                 int64_t line) {
+absl::StatusOr<int64_t> TruthCollector::AddImage(Annotations image, std::string annotation_file) {
   const absl::Status size = CheckPixels(absl::StrCat("image '", image.file_name, "'"), image.size);
   if (!size.ok()) {
     SSD_RETURN_IF_ERROR(Fault(Severity::kError, ProblemKind::kUnreadableImage,
-                              annotation_file.empty() ? dataset_ : annotation_file, line,
+                              annotation_file.empty() ? dataset_ : annotation_file, image.line,
                               std::string(size.message())));
     LeaveOut(std::move(image.file_name));
     return kLeftOut;
@@ -233,16 +232,18 @@ void TruthCollector::SortClasses() {
   }
 }
 
-void TruthCollector::SetSourceIds() {
+void TruthCollector::SetDeclared() {
   std::set<int64_t> taken;
   for (const auto& declared : declared_) taken.insert(declared.second);
   // Classes that the files lack get ids above theirs.
   int64_t last = taken.empty() ? 0 : std::max<int64_t>(*taken.rbegin(), 0);
   if (last > std::numeric_limits<int64_t>::max() / 2) last = 0;
   for (const std::string& name : labels_.names) {
-    const auto found = id_of_class_.find(name);
-    if (found != id_of_class_.end()) {
-      labels_.source_ids.push_back(found->second);
+    FilePlace& place = files_.of_class.emplace_back();
+    const auto found = classes_.find(name);
+    if (found != classes_.end()) {
+      labels_.source_ids.push_back(found->second.source_id);
+      if (found->second.line > 0) place = {dataset_, found->second.line};
       continue;
     }
     do {
@@ -298,7 +299,7 @@ absl::StatusOr<std::unique_ptr<Dataset>> TruthCollector::Finish(
         " boxes that are empty or outside their image; the first: ", first_dropped_);
   }
   if (!labels_given_ && declared_.empty()) SortClasses();
-  SetSourceIds();
+  SetDeclared();
   if (drop_images_without_objects) DropImagesWithoutObjects();
   return std::make_unique<AnnotatedImages>(std::move(image_folder), std::move(images_),
                                            std::move(labels_), std::move(files_));

@@ -43,19 +43,19 @@ class TruthCollector {
   // The next image is left out, but has its place among all (DatasetContext::bad_images).
   void KeepPlace();
 
-  // Declares a class, whether or not an object is of it, with its id in the files (COCO); in the
-  // order that labels get when the experiment lists none. Before the first object; who declares one
-  // class declares all. Without a name it is a fault, and its objects are left out.
-  absl::Status AddClass(absl::string_view name, int64_t source_id);
+  // Declares a class, whether or not an object is of it, with its id in the files (COCO) and its
+  // line in the file that the set is, if it is one; in the order that labels get when the
+  // experiment lists none. Before the first object; who declares one class declares all. Without a
+  // name it is a fault, and its objects are left out.
+  absl::Status AddClass(absl::string_view name, int64_t source_id, int64_t line = 0);
 
   // The index of an image that is left out; AddObject leaves its objects out, too.
   static constexpr int64_t kLeftOut = -1;
 
-  // An image, its `objects` empty; `annotation_file` is what Dataset::AnnotationFile answers, and
-  // `line` the image's there, if it has one. Returns its index. A size larger than any that is
-  // decoded (CheckPixels) is a fault, of who states it.
-  absl::StatusOr<int64_t> AddImage(Annotations image, std::string annotation_file,
-                                   int64_t line = 0);
+  // An image, its `objects` empty and its `line` set; `annotation_file` is what
+  // Dataset::AnnotationFile answers. Returns its index. A size larger than any that is decoded
+  // (CheckPixels) is a fault, of who states it.
+  absl::StatusOr<int64_t> AddImage(Annotations image, std::string annotation_file);
 
   // An image that the files name, but of which so little is known that it is not added.
   void LeaveOut(std::string file_name) { files_.left_out.push_back(std::move(file_name)); }
@@ -82,6 +82,12 @@ class TruthCollector {
 
   TruthCollector(const DatasetContext& context, std::string dataset, ClassRenaming renaming);
 
+  // As the files have it.
+  struct DeclaredClass {
+    int64_t source_id = 0;
+    int64_t line = 0;
+  };
+
   // Numbers of classes that have none.
   static constexpr int64_t kDropped = 0;  // by the class map
   static constexpr int64_t kUnknown = -1;
@@ -97,7 +103,8 @@ class TruthCollector {
   const std::string& FileOf(int64_t index) const { return files_.paths[files_.of_image[index]]; }
   // Renumbers classes that were collected from objects: by name, without those that have none.
   void SortClasses();
-  void SetSourceIds();
+  // What the files declare of the classes: their ids and lines.
+  void SetDeclared();
   void DropImagesWithoutObjects();
 
   ProblemLog* problems_;
@@ -109,7 +116,7 @@ class TruthCollector {
   std::map<std::string, int64_t, std::less<>> number_of_class_;  // of labels_
   std::map<std::string, int64_t, std::less<>> number_of_name_;   // by names in files
   std::map<std::string, int64_t, std::less<>> declared_;         // ids by names in files
-  std::map<std::string, int64_t, std::less<>> id_of_class_;      // by names here
+  std::map<std::string, DeclaredClass, std::less<>> classes_;    // declared ones by names here
   std::map<std::string, UnknownClass, std::less<>> unknown_;     // by names in files
   std::vector<Annotations> images_;  // Annotation::label is a class's number
   AnnotationFiles files_;

@@ -92,9 +92,9 @@ TEST(TruthCollectorTest, TakesDeclaredClassesInTheirOrder) {
   ASSERT_TRUE(truths.AddObject(0, Object({1, 2, 3, 4}), "cat").ok());
   EXPECT_THAT(std::string(truths.AddObject(0, Object({1, 2, 3, 4}, 6), "yak").message()),
               HasSubstr("a.json:6: object 'yak' of image 'a.png': class 'yak'"));
-  const absl::Status twice = truths.AddClass("dog", 4);
+  const absl::Status twice = truths.AddClass("dog", 4, 13);
   EXPECT_EQ(twice.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(twice.message()), HasSubstr("set: categories 3 and 4"));
+  EXPECT_THAT(std::string(twice.message()), HasSubstr("set:13: categories 3 and 4"));
   EXPECT_FALSE(truths.AddClass("", 5).ok());
 }
 
@@ -102,7 +102,7 @@ TEST(TruthCollectorTest, TakesTheExperimentsLabels) {
   DatasetContext context;
   context.labels = {"cat", "yak", "dog"};
   TruthCollector truths = Collector(context);
-  ASSERT_TRUE(truths.AddClass("dog", 3).ok());
+  ASSERT_TRUE(truths.AddClass("dog", 3, 21).ok());
   ASSERT_TRUE(truths.AddClass("cat", 90).ok());
   ASSERT_TRUE(truths.AddClass("eel", 91).ok());  // without an object it need not be a label
   ASSERT_TRUE(truths.AddImage(Image(1, "a.png"), "a.json").ok());
@@ -111,6 +111,10 @@ TEST(TruthCollectorTest, TakesTheExperimentsLabels) {
   ASSERT_TRUE(dataset.ok()) << dataset.status();
   EXPECT_THAT((*dataset)->labels().names, ElementsAre("cat", "yak", "dog"));
   EXPECT_THAT((*dataset)->labels().source_ids, ElementsAre(90, 92, 3));
+  EXPECT_EQ((*dataset)->ClassPlace(3).file, "set");
+  EXPECT_EQ((*dataset)->ClassPlace(3).line, 21);
+  EXPECT_EQ((*dataset)->ClassPlace(1).file, "");  // its line is not known
+  EXPECT_EQ((*dataset)->ClassPlace(2).file, "");  // the experiment's alone
   EXPECT_THAT(ClassesOf(**dataset), ElementsAre("dog"));
 
   context.labels = {"cat", "cat"};
@@ -228,8 +232,9 @@ TEST(TruthCollectorTest, RefusesImagesLargerThanAnyThatIsDecoded) {
        {ImageSize{30, 3000000000}, ImageSize{1000001, 1}, ImageSize{20000, 20000}}) {
     Annotations large = Image(2, "large.png");
     large.size = size;
+    large.line = 7;
     TruthCollector truths = Collector({});
-    const absl::Status status = truths.AddImage(large, "a.json", 7).status();
+    const absl::Status status = truths.AddImage(large, "a.json").status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(status.message()),
                 HasSubstr(absl::StrCat("a.json:7: image 'large.png': ", size.width, "x",
@@ -239,11 +244,11 @@ TEST(TruthCollectorTest, RefusesImagesLargerThanAnyThatIsDecoded) {
     DatasetContext context;
     context.problems = &log;
     TruthCollector logging = Collector(context);
-    const auto index = logging.AddImage(large, "a.json", 7);
+    const auto index = logging.AddImage(large, "a.json");
     ASSERT_TRUE(index.ok()) << index.status();
     EXPECT_EQ(*index, -1);
     ASSERT_TRUE(logging.AddObject(*index, Object({1, 2, 3, 4}), "dog").ok());
-    ASSERT_TRUE(logging.AddImage(Image(1, "a.png"), "a.json", 8).ok());
+    ASSERT_TRUE(logging.AddImage(Image(1, "a.png"), "a.json").ok());
     const auto dataset = std::move(logging).Finish("folder");
     ASSERT_TRUE(dataset.ok()) << dataset.status();
     EXPECT_EQ((*dataset)->size(), 1);

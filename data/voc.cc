@@ -190,6 +190,7 @@ absl::Status AddImage(ParsedImage parsed, int64_t id, const DatasetContext& cont
   image.image_id = id;
   image.file_name = std::move(parsed.image);
   image.size = parsed.annotation.size;
+  image.line = parsed.annotation.size_line;
   SSD_ASSIGN_OR_RETURN(const int64_t index,
                        truths.AddImage(std::move(image), std::move(parsed.annotation_file)));
   for (const VocObject& given : parsed.annotation.objects) {

@@ -157,6 +157,8 @@ TEST_F(VocTest, ReadsWhatWasWritten) {
 
   EXPECT_EQ(b->objects[0].line, 3);
   EXPECT_EQ(b->objects[1].line, 6);
+  EXPECT_EQ(b->line, 2);  // of its <size>
+  EXPECT_EQ(a->line, 0);
   EXPECT_EQ((*dataset)->AnnotationFile(1), root_ + "/Annotations/b.xml");
 }
 

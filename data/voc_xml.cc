@@ -68,6 +68,7 @@ class VocXmlReader {
 
   void ReadSize(pugi::xml_node size) {
     if (!size.child("width") || !size.child("height")) return;
+    result_.size_line = LineOf(size);
     ImageSize stated;
     if (Side(size, "width", stated.width) && Side(size, "height", stated.height)) {
       result_.size = stated;

@@ -27,6 +27,7 @@ struct VocFault {
 struct VocAnnotation {
   std::string file_name;           // <filename>, or empty
   ImageSize size;                  // a side that is not stated: 0
+  int64_t size_line = 0;           // of <size>, from 1; 0: there is none
   std::vector<VocObject> objects;  // those without fault
   std::vector<VocFault> faults;
   bool is_readable = true;  // false: nothing was read, and a fault says why

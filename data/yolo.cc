@@ -206,8 +206,11 @@ class YoloJoin {
       return truths_.Fault(Severity::kError, ProblemKind::kUnreadableAnnotation, image.label_file,
                            0, MessageWithoutFile(image.labels.status(), image.label_file));
     }
-    SSD_ASSIGN_OR_RETURN(const int64_t index, truths_.AddImage({id, image.name, *image.size, {}},
-                                                               has_labels ? image.label_file : ""));
+    const bool has_objects = has_labels && !image.labels->objects.empty();
+    const int64_t line = has_objects ? image.labels->objects.front().line : 0;
+    SSD_ASSIGN_OR_RETURN(const int64_t index,
+                         truths_.AddImage({id, image.name, *image.size, {}, line},
+                                          has_labels ? image.label_file : ""));
     if (!has_labels) {
       return truths_.Fault(
           Severity::kNote, ProblemKind::kMissingAnnotation, image.label_file, 0,

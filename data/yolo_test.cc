@@ -265,6 +265,8 @@ TEST_F(YoloTest, ReadsAFolder) {
                                                       DoubleNear(60, 1e-9), DoubleNear(40, 1e-9)));
   EXPECT_EQ(b->objects[1].label, 1);
   EXPECT_EQ(b->objects[1].line, 3);
+  EXPECT_EQ(b->line, 1);
+  EXPECT_EQ((*dataset)->GetAnnotations(2)->line, 0);
   EXPECT_EQ((*dataset)->AnnotationFile(1), root_ + "/labels/train/b.txt");
   EXPECT_EQ((*dataset)->ImageFile(3), root_ + "/images/train/sub/d.png");
   EXPECT_THAT(Corners((*dataset)->GetAnnotations(3)->objects[0].box), ElementsAre(0, 0, 20, 10));

@@ -1,7 +1,6 @@
 #include "experiments/run_check.h"
 
 #include <algorithm>
-#include <array>
 #include <future>
 #include <iterator>
 #include <memory>
@@ -34,8 +33,6 @@
 
 namespace ssd {
 namespace {
-
-constexpr size_t kExamples = 10;  // of each reason of a loss
 
 // A dataset that is being checked.
 struct OpenedData {
@@ -70,27 +67,23 @@ void Append(std::vector<DataProblem> more, std::vector<DataProblem>& problems) {
                   std::make_move_iterator(more.end()));
 }
 
-// The first of each reason, by name.
-absl::StatusOr<std::vector<LossExample>> Examples(const Dataset& dataset,
+// Everything that is lost, by name: reason by reason, in the order of the truths.
+absl::StatusOr<std::vector<NamedLoss>> NameLosses(const Dataset& dataset,
                                                   const MatchedTruths& matched,
                                                   const Ceiling& ceiling, ImageSize input) {
-  std::array<std::vector<LossExample>, kLossReasons> by_reason;
+  std::vector<NamedLoss> losses;
+  losses.reserve(ceiling.lost.size());
   for (const LostTruth& lost : ceiling.lost) {
-    std::vector<LossExample>& examples = by_reason[static_cast<size_t>(lost.reason)];
-    if (examples.size() == kExamples) continue;
-    LossExample& example = examples.emplace_back();
-    example.reason = lost.reason;
-    example.iou = lost.iou;
-    SSD_ASSIGN_OR_RETURN(example.place, PlaceOf(dataset, matched.truths[lost.truth], input));
+    NamedLoss& loss = losses.emplace_back();
+    loss.reason = lost.reason;
+    loss.iou = lost.iou;
+    SSD_ASSIGN_OR_RETURN(loss.place, PlaceOf(dataset, matched.truths[lost.truth], input));
     if (lost.other < 0) continue;
-    SSD_ASSIGN_OR_RETURN(example.other, PlaceOf(dataset, matched.truths[lost.other], input));
+    SSD_ASSIGN_OR_RETURN(loss.other, PlaceOf(dataset, matched.truths[lost.other], input));
   }
-  std::vector<LossExample> all;
-  for (std::vector<LossExample>& examples : by_reason) {
-    all.insert(all.end(), std::make_move_iterator(examples.begin()),
-               std::make_move_iterator(examples.end()));
-  }
-  return all;
+  std::stable_sort(losses.begin(), losses.end(),
+                   [](const NamedLoss& a, const NamedLoss& b) { return a.reason < b.reason; });
+  return losses;
 }
 
 // Everything that the annotations of one dataset tell. `suggestion`, if not null, gets anchors
@@ -109,7 +102,7 @@ absl::Status CheckAnnotations(const Experiment& experiment, const SsdDetector& d
                                                     detector.anchors_per_cell(), input));
   SSD_ASSIGN_OR_RETURN(check.ceiling,
                        ComputeCeiling(dataset, view, matched, detector, experiment.evaluator()));
-  SSD_ASSIGN_OR_RETURN(check.losses, Examples(dataset, matched, check.ceiling, input));
+  SSD_ASSIGN_OR_RETURN(check.losses, NameLosses(dataset, matched, check.ceiling, input));
   if (suggestion != nullptr && check.anchors.all.truths > 0) {
     SSD_ASSIGN_OR_RETURN(*suggestion, SuggestAnchors(matched, detector.levels(),
                                                      detector.anchors_per_cell(), input));

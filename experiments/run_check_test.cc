@@ -21,11 +21,13 @@
 #include "data/data_problem.h"
 #include "experiments/check/anchor_report.h"
 #include "experiments/check/anchor_suggestion.h"
+#include "experiments/check/ceiling.h"
 #include "experiments/check/check_json.h"
 #include "experiments/check/check_page.h"
 #include "experiments/check/check_report.h"
 #include "experiments/check/check_text.h"
 #include "experiments/check/overfit_probe.h"
+#include "experiments/check/truth_matching.h"
 #include "experiments/load_experiment.h"
 #include "ssd/core/file.h"
 
@@ -227,6 +229,13 @@ TEST(RunCheckTest, CollectsProblemsOfEverySource) {
   // Of the two equal boxes one is lost.
   EXPECT_EQ(document["train"]["ceiling"]["reasons"]["suppressed"].GetInt64(), 1);
   EXPECT_EQ(document["train"]["ceiling"]["lost"].GetInt64(), 1);
+  const rapidjson::Value& lost = document["train"]["ceiling"]["lost_truths"];
+  ASSERT_EQ(lost.Size(), 1u);
+  EXPECT_STREQ(lost[0]["reason"].GetString(), "suppressed");
+  EXPECT_EQ(lost[0]["line"].GetInt64(), 7);
+  EXPECT_STREQ(lost[0]["class"].GetString(), "cat");
+  EXPECT_EQ(lost[0]["other"]["line"].GetInt64(), 6);
+  EXPECT_DOUBLE_EQ(lost[0]["other"]["iou"].GetDouble(), 1);
 
   const std::string html = CheckPage(*report);
   EXPECT_THAT(html, HasSubstr("&lt;b&gt;.png"));
@@ -238,6 +247,93 @@ TEST(RunCheckTest, CollectsProblemsOfEverySource) {
   const auto without = RunCheck(*experiment, annotations_only);
   ASSERT_TRUE(without.ok()) << without.status();
   EXPECT_LT(CountErrors(*without), CountErrors(*report));
+}
+
+std::vector<int64_t> Integers(const rapidjson::Value& list) {
+  std::vector<int64_t> integers;
+  for (const auto& value : list.GetArray()) integers.push_back(value.GetInt64());
+  return integers;
+}
+
+// Two pictures of 128 x 64 pixels, which the network sees half as wide: two boxes are anchors
+// there, the third lies within some of 20 x 20 pixels.
+TEST(RunCheckTest, TheJsonDescribesBoxesInTheOriginalAndInTheView) {
+  const std::string folder = testing::TempDir() + "/check_boxes";
+  std::filesystem::create_directories(folder);
+  for (const char* name : {"a.png", "b.png"}) {
+    ASSERT_TRUE(cv::imwrite(absl::StrCat(folder, "/", name),
+                            cv::Mat(64, 128, CV_8UC3, cv::Scalar::all(0))));
+  }
+  ASSERT_TRUE(WriteFileAtomically(folder + "/boxes.csv",
+                                  "image,x0,y0,x1,y1,label\n"
+                                  "a.png,4,2,44,22,cat\n"     // in the view (2, 2) to (22, 22)
+                                  "a.png,40,4,120,44,dog\n"   // (20, 4) to (60, 44)
+                                  "b.png,40,40,44,44,cat\n")  // (20, 40) to (22, 44)
+                  .ok());
+  const std::string data =
+      absl::StrCat("{ table { file: \"", folder, "/boxes.csv\" } transform { resize {} } }\n");
+  const auto experiment = ExperimentOn("boxes", absl::StrCat("train ", data, "validation ", data));
+  ASSERT_TRUE(experiment.ok()) << experiment.status();
+  CheckOptions options;
+  options.read_images = false;
+  const auto report = RunCheck(*experiment, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  const rapidjson::Document document = Parsed(CheckJson(*report));
+  const rapidjson::Value& train = document["train"];
+  const rapidjson::Value& statistics = train["statistics"];
+
+  // Centres at (24, 12), (80, 24) and (42, 42), in cells of 8 x 4 pixels.
+  std::vector<int64_t> positions(256);
+  positions[3 * 16 + 3] = positions[6 * 16 + 10] = positions[10 * 16 + 5] = 1;
+  const rapidjson::Value& all = statistics["all"];
+  EXPECT_EQ(Integers(all["positions"]), positions);
+  // Half octaves from 2^-3 on: bin 5 holds 1/2, 7 holds 1, 9 holds 2.
+  const rapidjson::Value& original = all["original"];
+  const rapidjson::Value& view = all["view"];
+  EXPECT_THAT(Integers(original["aspect_ratios"]),
+              ElementsAre(0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0));
+  EXPECT_THAT(Integers(view["aspect_ratios"]),
+              ElementsAre(0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0));
+  EXPECT_EQ(original["width"]["minimum"].GetDouble(), 4);
+  EXPECT_EQ(original["width"]["median"].GetDouble(), 40);
+  EXPECT_EQ(original["width"]["maximum"].GetDouble(), 80);
+  EXPECT_EQ(original["height"]["median"].GetDouble(), 20);
+  EXPECT_EQ(original["area"]["maximum"].GetDouble(), 3200);
+  EXPECT_EQ(view["width"]["minimum"].GetDouble(), 2);
+  EXPECT_EQ(view["width"]["median"].GetDouble(), 20);
+  EXPECT_EQ(view["width"]["maximum"].GetDouble(), 40);
+  EXPECT_EQ(view["height"]["median"].GetDouble(), 20);
+  EXPECT_EQ(view["area"]["maximum"].GetDouble(), 1600);
+  for (const rapidjson::Value* boxes : {&original, &view}) {
+    EXPECT_EQ((*boxes)["small"].GetInt64(), 2);  // below 32 x 32
+    EXPECT_EQ((*boxes)["medium"].GetInt64(), 1);
+    EXPECT_EQ((*boxes)["large"].GetInt64(), 0);
+  }
+  const rapidjson::Value& sizes = statistics["sizes"];
+  ASSERT_EQ(sizes.Size(), 3u);
+  EXPECT_STREQ(sizes[0]["name"].GetString(), "small");
+  EXPECT_EQ(sizes[0]["boxes"].GetInt64(), 2);
+  EXPECT_EQ(sizes[1]["boxes"].GetInt64(), 1);
+  EXPECT_EQ(sizes[2]["boxes"].GetInt64(), 0);
+  ASSERT_EQ(statistics["co_occurrence"].Size(), 2u);
+  EXPECT_THAT(Integers(statistics["co_occurrence"][0]), ElementsAre(2, 1));
+  EXPECT_THAT(Integers(statistics["co_occurrence"][1]), ElementsAre(1, 1));
+  EXPECT_THAT(Integers(statistics["images_by_objects"]), ElementsAre(0, 1, 1));
+  const rapidjson::Value& cat = train["per_class"][0];
+  EXPECT_STREQ(cat["name"].GetString(), "cat");
+  EXPECT_EQ(cat["boxes"].GetInt64(), 2);
+  EXPECT_EQ(cat["positions"][10 * 16 + 5].GetInt64(), 1);
+  EXPECT_EQ(cat["positions"][6 * 16 + 10].GetInt64(), 0);
+
+  // 8 of 400 square pixels; an anchor is forced upon it.
+  const rapidjson::Value& hard = train["anchors"]["truths_below_half"];
+  ASSERT_EQ(hard.Size(), 1u);
+  EXPECT_THAT(hard[0]["file"].GetString(), HasSubstr("/check_boxes/boxes.csv"));
+  EXPECT_EQ(hard[0]["line"].GetInt64(), 4);
+  EXPECT_NEAR(hard[0]["best_iou"].GetDouble(), 0.02, 1e-6);
+  EXPECT_NEAR(hard[0]["matched_iou"].GetDouble(), 0.02, 1e-6);
+  EXPECT_EQ(hard[0]["width"].GetDouble(), 2);
+  EXPECT_EQ(hard[0]["height"].GetDouble(), 4);
 }
 
 // A folder of pictures of 64 x 64 pixels with a white square each, and a table of them; the first
@@ -473,6 +569,68 @@ TEST(RunCheckTest, TheJsonHasWhatLevelsReachAndWhatTheSuggestionGains) {
   EXPECT_DOUBLE_EQ(suggested["recall_50"]["large"].GetDouble(), 0.5);
   EXPECT_DOUBLE_EQ(suggested["present_recall_50"]["all"].GetDouble(), 0.8);
   EXPECT_DOUBLE_EQ(suggested["present_recall_50"]["large"].GetDouble(), 1);
+}
+
+TruthPlace PlaceInLine(int64_t line) {
+  TruthPlace place;
+  place.file = "truths.json";
+  place.line = line;
+  place.image = "a.png";
+  place.class_name = "cat";
+  return place;
+}
+
+// Of 25 truths below an IoU of 0.5 and 12 and 1 that are lost, text and page show the first.
+TEST(RunCheckTest, TheJsonListsEveryTruthThatIsHardOrLost) {
+  CheckReport report = Suggesting(45, 40, 5, 0.7);
+  for (int i = 0; i < 25; ++i) {
+    HardTruth& truth = report.train.anchors.below_half.emplace_back();
+    truth.place = PlaceInLine(100 + i);
+    truth.iou = i / 64.0;
+    truth.matched_iou = i % 2 == 0 ? i / 64.0 : 0;
+  }
+  for (int i = 0; i < 13; ++i) {
+    NamedLoss& loss = report.train.losses.emplace_back();
+    loss.place = PlaceInLine(200 + i);
+    loss.reason = i < 12 ? LossReason::kSharedAnchors : LossReason::kSuppressed;
+    ++report.train.ceiling.reasons[static_cast<size_t>(loss.reason)];
+  }
+  report.train.ceiling.lost.resize(13);
+  report.train.losses.back().other = PlaceInLine(300);
+  report.train.losses.back().iou = 0.75;
+
+  const rapidjson::Document document = Parsed(CheckJson(report));
+  const rapidjson::Value& hard = document["train"]["anchors"]["truths_below_half"];
+  ASSERT_EQ(hard.Size(), 25u);
+  EXPECT_EQ(hard[24]["line"].GetInt64(), 124);
+  EXPECT_DOUBLE_EQ(hard[23]["best_iou"].GetDouble(), 23.0 / 64);
+  EXPECT_EQ(hard[23]["matched_iou"].GetDouble(), 0);
+  EXPECT_DOUBLE_EQ(hard[24]["matched_iou"].GetDouble(), 24.0 / 64);
+  const rapidjson::Value& lost = document["train"]["ceiling"]["lost_truths"];
+  ASSERT_EQ(lost.Size(), 13u);
+  EXPECT_EQ(lost[11]["line"].GetInt64(), 211);
+  EXPECT_STREQ(lost[11]["reason"].GetString(), "shared_anchors");
+  EXPECT_FALSE(lost[11].HasMember("other"));
+  EXPECT_STREQ(lost[12]["reason"].GetString(), "suppressed");
+  EXPECT_EQ(lost[12]["other"]["line"].GetInt64(), 300);
+  EXPECT_EQ(lost[12]["other"]["iou"].GetDouble(), 0.75);
+
+  const std::string text = CheckText(report);
+  for (const int line : {104, 201, 212}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat("truths.json:", line)));
+  }
+  for (const int line : {105, 202}) {
+    EXPECT_THAT(text, Not(HasSubstr(absl::StrCat("truths.json:", line))));
+  }
+  const std::string html = CheckPage(report);
+  for (const int line : {119, 209, 212}) {
+    EXPECT_THAT(html, HasSubstr(absl::StrCat("truths.json:", line)));
+  }
+  for (const int line : {120, 210, 211}) {
+    EXPECT_THAT(html, Not(HasSubstr(absl::StrCat("truths.json:", line))));
+  }
+  EXPECT_THAT(html, HasSubstr("and 5 more: --json"));
+  EXPECT_THAT(html, HasSubstr("and 2 more: --json"));
 }
 
 TEST(OverfitBatchSizesTest, AreNearlyEqual) {

@@ -17,6 +17,7 @@
 #include "data/dataset.h"
 #include "data/image_header.h"
 #include "experiments/anchor_matches.h"
+#include "experiments/level_matches.h"
 #include "experiments/run_data.h"
 #include "experiments/run_device.h"
 #include "experiments/sample_pipeline.h"
@@ -42,8 +43,6 @@ constexpr std::array<const char*, 5> kSheets = {"truth", "anchors", "positives",
 // Pixels of a sheet: 400 MB while it is drawn.
 constexpr int64_t kMostPixels = int64_t{1} << 27;
 constexpr int64_t kMostImages = 1000;
-// With more matched anchors than these on a tile, only the best of each truth says its IoU.
-constexpr size_t kMostNamedAnchors = 8;
 
 constexpr Rgb kTrueColor = {0x33, 0xbb, 0xee};
 constexpr Rgb kFalseColor = {0xee, 0x77, 0x33};
@@ -363,13 +362,17 @@ class Visualization {
           }
         }
         DrawAnchors(cells, /*label=*/0, tile.bgr);
-        const size_t drawn = DrawLevelMatches(sample, matches[i], level, tile);
+        const std::vector<Annotation>& truths = sample.truth.objects;
+        std::vector<OutlinedBox> boxes =
+            OutlineLevelMatches(truths, matches[i], static_cast<int64_t>(level));
+        for (OutlinedBox& box : boxes) box.box = tile.Place(box.box);
+        DrawBoxes(boxes, tile.bgr);
         size_t all = 0;
         for (const std::vector<AnchorMatch>& of_truth : matches[i]) all += of_truth.size();
-        sheet.tiles.push_back(
-            {tile.bgr,
-             {NameOf(sample.truth, data->indices[i]),
-              absl::StrCat(drawn, " of ", Plural(all, "box"), " that answer for a truth")}});
+        sheet.tiles.push_back({tile.bgr,
+                               {NameOf(sample.truth, data->indices[i]),
+                                absl::StrCat(boxes.size() - truths.size(), " of ",
+                                             Plural(all, "box"), " that answer for a truth")}});
       }
       SSD_RETURN_IF_ERROR(Write(absl::StrCat("anchors_level_", level + 1, ".png"), sheet));
       first_anchor += setting.anchors.per_level[level];
@@ -383,40 +386,6 @@ class Visualization {
     const int64_t quarter = map.height / 4 * map.width + map.width / 4;
     if (middle == quarter) return {middle};
     return {middle, quarter};
-  }
-
-  // Truths, and the anchors of `level` that answer for them; returns how many.
-  static size_t DrawLevelMatches(const Sample& sample,
-                                 const std::vector<std::vector<AnchorMatch>>& matches, size_t level,
-                                 FittedPicture& tile) {
-    std::vector<OutlinedBox> boxes;
-    for (const Annotation& object : sample.truth.objects) {
-      boxes.push_back({tile.Place(object.box), ClassColor(object.label), LineStyle::kDotted, ""});
-    }
-    const size_t truths = boxes.size();
-    std::vector<size_t> first_of_truth;
-    for (size_t g = 0; g < matches.size(); ++g) {
-      const Rgb color = ClassColor(sample.truth.objects[g].label);
-      bool first = true;  // of this truth: the best comes first
-      for (const AnchorMatch& match : matches[g]) {
-        if (match.place.level != static_cast<int64_t>(level)) continue;
-        if (first) first_of_truth.push_back(boxes.size());
-        first = false;
-        boxes.push_back({tile.Place(match.box), color,
-                         match.forced ? LineStyle::kDashed : LineStyle::kSolid,
-                         absl::StrFormat("%.2f", match.iou)});
-      }
-    }
-    const size_t drawn = boxes.size() - truths;
-    if (drawn > kMostNamedAnchors) {
-      for (size_t i = truths; i < boxes.size(); ++i) {
-        if (!std::binary_search(first_of_truth.begin(), first_of_truth.end(), i)) {
-          boxes[i].text.clear();
-        }
-      }
-    }
-    DrawBoxes(boxes, tile.bgr);
-    return drawn;
   }
 
   absl::Status DrawPositiveSheet() {

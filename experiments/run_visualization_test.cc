@@ -16,18 +16,23 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "experiments/anchor_matches.h"
+#include "experiments/level_matches.h"
 #include "experiments/load_experiment.h"
 #include "experiments/run_data.h"
 #include "experiments/sample_pipeline.h"
+#include "ssd/core/annotations.h"
 #include "ssd/core/file.h"
 #include "ssd/model/model_file.h"
 #include "ssd/model/ssd_detector.h"
 #include "ssd/report/class_colors.h"
+#include "ssd/report/drawing.h"
 
 namespace ssd {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 const cv::Vec3b kTrue(0xee, 0xbb, 0x33);  // blue first
@@ -302,6 +307,49 @@ TEST_F(GreyPhotos, ShowWhichAnchorsAnswer) {
   }
   EXPECT_TRUE(IsBare(positives, second));
   EXPECT_TRUE(IsBare(positives, third));
+}
+
+TEST_F(GreyPhotos, SayTheIouOfAnchorsThatAnswer) {
+  const Experiment experiment = DogAndCat();
+  const auto detector = SsdDetector::Create(experiment.model(), /*num_classes=*/2);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  std::vector<Annotation> truths(2);  // as the network sees them
+  truths[0].label = 1;
+  truths[0].box = {2, 2, 6, 6};
+  truths[1].label = 2;
+  truths[1].box = {8, 8, 12, 12};
+  const std::vector<OutlinedBox> boxes =
+      OutlineLevelMatches(truths, MatchAnchors(AnchorSettingOf(**detector), truths, {16, 16}), 0);
+  ASSERT_EQ(boxes.size(), 4u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(boxes[i].style, LineStyle::kDotted);
+    EXPECT_EQ(boxes[i].text, "");
+  }
+  EXPECT_EQ(boxes[2].style, LineStyle::kSolid);
+  EXPECT_EQ(boxes[2].text, "1.00");
+  EXPECT_EQ(boxes[3].style, LineStyle::kDashed);
+  EXPECT_EQ(boxes[3].text, "0.14");  // 4 of 28 square pixels
+  EXPECT_NEAR(boxes[3].box.x0, 10, 1e-5);
+}
+
+TEST(OutlineLevelMatches, NamesTheBestOfEachTruthWhereThereAreMany) {
+  // The texts of `more` boxes for one truth and three for another, and one of another level.
+  const auto texts = [](int more) {
+    std::vector<std::vector<AnchorMatch>> matches(2);
+    for (int i = 0; i < more; ++i) matches[0].emplace_back().iou = 0.9 - 0.1 * i;
+    for (int i = 0; i < 3; ++i) matches[1].emplace_back().iou = 0.8 - 0.1 * i;
+    matches[1].emplace_back().place.level = 1;
+    std::vector<Annotation> truths(2);
+    for (Annotation& truth : truths) truth.label = 1;
+    std::vector<std::string> texts;
+    for (const OutlinedBox& box : OutlineLevelMatches(truths, matches, 0)) {
+      texts.push_back(box.text);
+    }
+    return texts;
+  };
+  EXPECT_THAT(texts(5),
+              ElementsAre("", "", "0.90", "0.80", "0.70", "0.60", "0.50", "0.80", "0.70", "0.60"));
+  EXPECT_THAT(texts(6), ElementsAre("", "", "0.90", "", "", "", "", "", "0.80", "", ""));
 }
 
 TEST_F(GreyPhotos, TellTrueFromFalseAndMissed) {

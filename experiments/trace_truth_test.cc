@@ -419,12 +419,52 @@ TEST_F(TraceTruthTest, TellsTheLossTermsOfAKnownNetwork) {
   const double second = 2 * SmoothL1(0.25 / 0.1) + SmoothL1(std::log(19.2 / 16) / 0.2) +
                         SmoothL1(std::log(38.4 / 16) / 0.2);
   EXPECT_NEAR(life->losses->total, (2 * of_dog + 6 * of_background + first + second) / 2, 1e-5);
+  ASSERT_TRUE(life->detection.has_value());
+  ASSERT_EQ(life->detection->candidates.size(), 1u);
+  const TruthCandidate& candidate = life->detection->candidates[0];
+  const double score = std::exp(3.0) / (std::exp(3.0) + 2);
+  EXPECT_NEAR(candidate.fate.score, score, 1e-6);
+  EXPECT_EQ(candidate.best_label, 1);
+  EXPECT_NEAR(candidate.best_score, score, 1e-6);
+  EXPECT_NEAR(life->detection->nearest_score, score, 1e-6);
 
   options.truth = "a.png:1";
   const auto other = FollowTruth(experiment, options);
   ASSERT_TRUE(other.ok()) << other.status();
   ASSERT_EQ(other->losses->localization.size(), 1u);
   EXPECT_NEAR(other->losses->localization[0], second, 1e-5);
+}
+
+TEST_F(TraceTruthTest, TellsWhichDetectionSuppressedABox) {
+  // Each cell has a second box, of 20 x 20 pixels, which is not so sure of a dog.
+  Experiment experiment = Flipped();
+  experiment.mutable_model()
+      ->mutable_anchor_generator()
+      ->mutable_fixed_size()
+      ->mutable_level(0)
+      ->add_max_size(25);
+  const auto detector = SsdDetector::Create(experiment.model(), /*num_classes=*/2);
+  ASSERT_TRUE(detector.ok()) << detector.status();
+  {
+    const at::NoGradGuard no_grad;
+    for (const Tensor& parameter : (*detector)->parameters()) parameter.zero_();
+    const std::string bias = "head.class_logits.0.bias";
+    (*detector)->named_parameters()[bias].copy_(at::tensor({0.0f, 3.0f, 0.0f, 0.0f, 2.0f, 0.0f}));
+  }
+  TraceOptions options = Options("a.png:0");
+  options.weights = folder_ + "/two_boxes.pt";
+  ASSERT_TRUE(SaveModel(options.weights, **detector, {{"dog", "cat"}, {1, 2}}, "").ok());
+  const auto trace = TraceTruth(experiment, options);
+  ASSERT_TRUE(trace.ok()) << trace.status();
+  // The truth (6.4, 6.4, 19.2, 32) has 204.8 of 378.88 square pixels in common with (4, 12, 20, 28)
+  // and 256 of 471.68 with (2, 10, 22, 30). Scores are e^3 / (e^3 + 2) and e^2 / (e^2 + 2). Of the
+  // two boxes 256 of 400 square pixels are common, of either and another cell's less than 0.45.
+  EXPECT_THAT(trace->text,
+              ContainsRegex("\n +1 +2 +1 +0 +yes +0\\.541 +0\\.9094 +dog 0\\.909 +detection "
+                            "[0-9]+ \\(dog 0\\.909\\)"));
+  EXPECT_THAT(trace->text,
+              ContainsRegex("\n +1 +2 +1 +1 +yes +0\\.543 +0\\.7870 +dog 0\\.787 +suppressed by "
+                            "detection [0-9]+ \\(dog 0\\.909\\), IoU 0\\.640, limit 0\\.45"));
 }
 
 TEST_F(TraceTruthTest, SaysWhyItLacksAnImage) {

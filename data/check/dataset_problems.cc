@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -66,9 +67,9 @@ class TruthInspector {
     const int64_t crowds = std::count_if(truth.objects.begin(), truth.objects.end(),
                                          [](const Annotation& object) { return object.crowd; });
     const int64_t objects = static_cast<int64_t>(truth.objects.size()) - crowds;
-    counts_.push_back({file_, image_, objects});
+    counts_.push_back({file_, truth.line, image_, objects});
     if (objects == 0) {
-      Add(Severity::kNote, ProblemKind::kNoObjects, 0,
+      Add(Severity::kNote, ProblemKind::kNoObjects, truth.line,
           absl::StrCat(image_, crowds == 0 ? " has no objects" : " has only crowds"));
       return absl::OkStatus();
     }
@@ -100,7 +101,7 @@ class TruthInspector {
         continue;
       }
       file_ = image.file;
-      Add(Severity::kNote, ProblemKind::kCrowdedImage, 0,
+      Add(Severity::kNote, ProblemKind::kCrowdedImage, image.line,
           absl::StrCat(image.name, " has ", image.objects, " objects, the median image ", median,
                        "; every batch is padded to the most"));
     }
@@ -110,6 +111,7 @@ class TruthInspector {
  private:
   struct ImageCount {
     std::string file;
+    int64_t line = 0;
     std::string name;
     int64_t objects = 0;
   };
@@ -169,6 +171,21 @@ class TruthInspector {
   std::vector<DataProblem> problems_;
 };
 
+// The first objects of classes: those of `labels`, as far as they have one.
+std::map<int64_t, FilePlace> FirstObjects(const Dataset& dataset, std::set<int64_t> labels) {
+  std::map<int64_t, FilePlace> places;
+  for (int64_t index = 0; index < dataset.size() && !labels.empty(); ++index) {
+    const absl::StatusOr<Annotations> truth = dataset.GetAnnotations(index);
+    if (!truth.ok()) continue;  // the statistics would not be there
+    for (const Annotation& object : truth->objects) {
+      if (object.crowd || labels.erase(object.label) == 0) continue;
+      const std::string file = dataset.AnnotationFile(index);
+      places[object.label] = {file.empty() ? truth->file_name : file, object.line};
+    }
+  }
+  return places;
+}
+
 }  // namespace
 
 std::string AnnotationRoot(const Dataset& dataset) {
@@ -204,17 +221,33 @@ absl::StatusOr<std::vector<DataProblem>> FindTruthProblems(const Dataset& datase
 
 std::vector<DataProblem> FindClassProblems(const Dataset& dataset,
                                            const DatasetStatistics& statistics) {
+  const auto is_rare = [](const ObjectStatistics& entry) {
+    return entry.objects > 0 && entry.objects < kRareObjects;
+  };
+  std::set<int64_t> rare;
+  for (size_t i = 0; i < statistics.classes.size(); ++i) {
+    if (is_rare(statistics.classes[i])) rare.insert(static_cast<int64_t>(i) + 1);
+  }
+  std::map<int64_t, FilePlace> first = FirstObjects(dataset, std::move(rare));
   const std::string root = AnnotationRoot(dataset);
   std::vector<DataProblem> problems;
-  for (const ObjectStatistics& entry : statistics.classes) {
+  for (size_t i = 0; i < statistics.classes.size(); ++i) {
+    const ObjectStatistics& entry = statistics.classes[i];
+    const int64_t label = static_cast<int64_t>(i) + 1;
     if (entry.objects == 0) {
-      problems.push_back({Severity::kWarning, ProblemKind::kUnusedLabel, root, 0,
+      FilePlace place = dataset.ClassPlace(label);
+      if (place.file.empty()) place.file = root;
+      problems.push_back({Severity::kWarning, ProblemKind::kUnusedLabel, std::move(place.file),
+                          place.line,
                           absl::StrCat("class '", entry.name,
                                        "' has no object; it costs a score at every anchor")});
-    } else if (entry.objects < kRareObjects) {
-      problems.push_back({Severity::kWarning, ProblemKind::kRareLabel, root, 0,
+    } else if (is_rare(entry)) {
+      FilePlace& place = first[label];
+      problems.push_back({Severity::kWarning, ProblemKind::kRareLabel, std::move(place.file),
+                          place.line,
                           absl::StrCat("class '", entry.name, "' has only ", entry.objects,
-                                       entry.objects == 1 ? " object" : " objects")});
+                                       entry.objects == 1 ? " object, here" : " objects",
+                                       entry.objects == 1 ? "" : ", the first of them here")});
     }
   }
   return problems;

@@ -38,8 +38,8 @@ inline constexpr double kMostSmall = 0.5;
 absl::StatusOr<std::vector<DataProblem>> FindTruthProblems(const Dataset& dataset,
                                                            const NetworkView& view);
 
-// Classes of the training data that cannot be learnt: kUnusedLabel, kRareLabel. `dataset` is what
-// `statistics` are of.
+// Classes of the training data that cannot be learnt: kUnusedLabel where the class is declared, if
+// that is known, and kRareLabel at its first object. `dataset` is what `statistics` are of.
 std::vector<DataProblem> FindClassProblems(const Dataset& dataset,
                                            const DatasetStatistics& statistics);
 

@@ -153,7 +153,9 @@ TEST(DatasetProblemsTest, CountsObjects) {
   const auto crowded_beside = [&](int columns, int rows, const std::vector<Annotation>& crowded) {
     MemoryDataset dataset({"cat"});
     for (int i = 0; i < 3; ++i) dataset.Add(Image(grid(columns, rows)));
-    dataset.Add(Image(crowded), "crowded.xml");
+    Annotations image = Image(crowded);
+    image.line = 4;
+    dataset.Add(std::move(image), "crowded.xml");
     const auto found = FindTruthProblems(dataset, WarpedTo(kSize));
     EXPECT_TRUE(found.ok()) << found.status();
     return found.ok() ? *found : std::vector<DataProblem>();
@@ -163,17 +165,20 @@ TEST(DatasetProblemsTest, CountsObjects) {
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].kind, ProblemKind::kCrowdedImage);
   EXPECT_EQ(found[0].file, "crowded.xml");
+  EXPECT_EQ(found[0].line, 4);
   EXPECT_THAT(crowded_beside(7, 3, grid(20, 10)), IsEmpty());  // the others have 21
 }
 
-// Of `objects` of each class, in an image each.
+// Of `objects` of each class, in an image each; those of label 1 from line 100, of 2 from 200.
 MemoryDataset WithObjects(const std::vector<std::pair<std::string, int>>& classes) {
   std::vector<std::string> names;
   for (const auto& entry : classes) names.push_back(entry.first);
   MemoryDataset dataset(names);
   for (size_t label = 1; label <= classes.size(); ++label) {
     for (int i = 0; i < classes[label - 1].second; ++i) {
-      dataset.Add(Image({Object(static_cast<int64_t>(label), {10, 10, 60, 60})}), "/data/all.csv");
+      const Annotation object = Object(static_cast<int64_t>(label), {10, 10, 60, 60},
+                                       static_cast<int64_t>(100 * label) + i);
+      dataset.Add(Image({object}), "/data/all.csv");
     }
   }
   return dataset;
@@ -186,10 +191,13 @@ TEST(DatasetProblemsTest, FindsClassesThatCannotBeLearnt) {
   const std::vector<DataProblem> problems = FindClassProblems(dataset, *statistics);
   ASSERT_EQ(problems.size(), 2u);
   EXPECT_EQ(problems[0].kind, ProblemKind::kRareLabel);
-  EXPECT_THAT(problems[0].message, HasSubstr("'dog' has only 9 objects"));
+  EXPECT_THAT(problems[0].message, HasSubstr("'dog' has only 9 objects, the first of them here"));
   EXPECT_EQ(problems[0].file, "/data/all.csv");
+  EXPECT_EQ(problems[0].line, 200);
   EXPECT_EQ(problems[1].kind, ProblemKind::kUnusedLabel);
   EXPECT_THAT(problems[1].message, HasSubstr("'bird'"));
+  EXPECT_EQ(problems[1].file, "/data/all.csv");  // nothing says where it is declared
+  EXPECT_EQ(problems[1].line, 0);
 }
 
 TEST(DatasetProblemsTest, TellsThatMostObjectsAreSmallInTheView) {

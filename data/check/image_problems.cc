@@ -103,6 +103,15 @@ class ImageInspector {
     look.problems.push_back({severity, kind, look.name, 0, std::move(message)});
   }
 
+  // An error of who says the image's size: in the annotation file, if there is one.
+  static void AddOfAnnotation(Look& look, ProblemKind kind, const Annotations& truth,
+                              const std::string& annotation_file, const std::string& message) {
+    const bool has_file = !annotation_file.empty();
+    look.problems.push_back({Severity::kError, kind, has_file ? annotation_file : look.name,
+                             has_file ? truth.line : 0,
+                             absl::StrCat("image ", look.name, " is ", message)});
+  }
+
   // The image file look.name; null if it cannot be decoded.
   static std::shared_ptr<const ImageSource> OpenFile(const Annotations& truth,
                                                      const std::string& annotation_file,
@@ -129,11 +138,13 @@ class ImageInspector {
     if (size == truth.size) return *source;
     const bool is_turned = size == ImageSize{truth.size.width, truth.size.height};
     if (is_turned && StoredSize(**source, look.name) == truth.size) {
-      Add(look, ProblemKind::kRotatedByExif,
+      AddOfAnnotation(
+          look, ProblemKind::kRotatedByExif, truth, annotation_file,
           absl::StrCat("annotated as ", SizeText(truth.size), " pixels, which its EXIF orientation",
                        " turns to ", SizeText(size), ": its boxes may be turned as well"));
     } else {
-      Add(look, ProblemKind::kSizeMismatch,
+      AddOfAnnotation(
+          look, ProblemKind::kSizeMismatch, truth, annotation_file,
           absl::StrCat(SizeText(size), " pixels, but annotated as ", SizeText(truth.size)));
     }
     return *source;

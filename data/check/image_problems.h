@@ -34,11 +34,11 @@ inline constexpr int kNearContrast = 32;
 
 // Looks at every image of the training and the validation data (either may be null):
 // kMissingImage, kUnreadableImage, kSizeMismatch, kRotatedByExif, kUniformImage in the order of the
-// images; kDuplicateImage within a dataset and kLeak between them (equal bytes, equal pixels, near
-// duplicates), each image at most once, against the first like it;
-// kAnnotationMissingForImage for files beside the images that neither dataset names, not even one
-// that it leaves out (Dataset::NamedImageFiles), and no file called like them annotates. Fails for
-// nothing: what cannot be read is a problem.
+// images, those of sizes at the line of the annotation; kDuplicateImage within a dataset and kLeak
+// between them (equal bytes, equal pixels, near duplicates), each image at most once, against the
+// first like it; kAnnotationMissingForImage for files beside the images that neither dataset names,
+// not even one that it leaves out (Dataset::NamedImageFiles), and no file called like them
+// annotates. Fails for nothing: what cannot be read is a problem.
 ImageProblems FindImageProblems(const Dataset* train, const Dataset* validation,
                                 const ImageCheckOptions& options = {});
 

@@ -172,6 +172,30 @@ TEST_F(ImageProblemsTest, ReadsOnlyHeadersIfSoAsked) {
   EXPECT_THAT(decoded[1].message, HasSubstr("(7, 7, 7)"));
 }
 
+TEST_F(ImageProblemsTest, NamesTheAnnotationOfAnotherSize) {
+  MemoryDataset train({"cat"});
+  Add(train, "a.png", Picture(1));
+  ASSERT_TRUE(cv::imwrite(Path("b.png"), Picture(2, 100, 80)));
+  Annotations truth;
+  truth.file_name = "b.png";
+  truth.size = {120, 160};
+  truth.line = 7;
+  train.Add(truth, Path("truths.csv"), Path("b.png"));
+  const DataProblem problem = OnlyOne(FindImageProblems(&train, nullptr).train);
+  EXPECT_EQ(problem.kind, ProblemKind::kSizeMismatch);
+  EXPECT_EQ(problem.severity, Severity::kError);
+  EXPECT_EQ(problem.file, Path("truths.csv"));
+  EXPECT_EQ(problem.line, 7);
+  EXPECT_EQ(problem.message,
+            absl::StrCat("image ", Path("b.png"), " is 100x80 pixels, but annotated as 160x120"));
+
+  MemoryDataset without({"cat"});  // an annotation file
+  without.Add(truth, "", Path("b.png"));
+  const DataProblem other = OnlyOne(FindImageProblems(&without, nullptr).train);
+  EXPECT_EQ(other.file, Path("b.png"));
+  EXPECT_EQ(other.line, 0);
+}
+
 TEST_F(ImageProblemsTest, DoesNotDependOnThreads) {
   MemoryDataset train({"cat"}), validation({"cat"});
   for (int i = 0; i < 40; ++i) {

@@ -9,8 +9,6 @@
 namespace ssd {
 namespace {
 
-constexpr size_t kWorst = 20;
-
 // Thresholds as IoUs are: float32.
 constexpr float Threshold(int i) { return static_cast<float>(RecallIou(i)); }
 
@@ -68,7 +66,7 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
     use.height = static_cast<double>(shape.height) * static_cast<double>(input.height);
   }
 
-  std::vector<int64_t> worst;
+  std::vector<int64_t> below_half;
   for (size_t t = 0; t < matched.truths.size(); ++t) {
     const ViewTruth& truth = matched.truths[t];
     if (!truth.is_learnt()) {
@@ -100,20 +98,16 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
       ++shape.positives;
       ++report.levels[shape.level].positives;
     }
-    if (truth.best_iou < Threshold(kHalf)) worst.push_back(static_cast<int64_t>(t));
+    if (truth.best_iou < Threshold(kHalf)) below_half.push_back(static_cast<int64_t>(t));
   }
 
-  const size_t count = std::min(kWorst, worst.size());
-  std::partial_sort(worst.begin(), worst.begin() + static_cast<int64_t>(count), worst.end(),
-                    [&](int64_t a, int64_t b) {
-                      const float iou_a = matched.truths[a].best_iou;
-                      const float iou_b = matched.truths[b].best_iou;
-                      return iou_a != iou_b ? iou_a < iou_b : a < b;
-                    });
-  worst.resize(count);
-  for (const int64_t t : worst) {
+  std::stable_sort(below_half.begin(), below_half.end(), [&matched](int64_t a, int64_t b) {
+    return matched.truths[a].best_iou < matched.truths[b].best_iou;
+  });
+  report.below_half.reserve(below_half.size());
+  for (const int64_t t : below_half) {
     const ViewTruth& truth = matched.truths[t];
-    WorstTruth& entry = report.worst.emplace_back();
+    HardTruth& entry = report.below_half.emplace_back();
     SSD_ASSIGN_OR_RETURN(entry.place, PlaceOf(dataset, truth, input));
     entry.iou = truth.best_iou;
     entry.matched_iou = truth.matched_iou;

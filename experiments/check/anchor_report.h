@@ -73,10 +73,11 @@ struct AnchorShapeUse {
   int64_t best_truths = 0;
 };
 
-struct WorstTruth {
+// A truth that no anchor overlaps by 0.5.
+struct HardTruth {
   TruthPlace place;
-  double iou = 0;  // with its best anchor
-  double matched_iou = 0;
+  double iou = 0;          // with its best anchor: before forced matching
+  double matched_iou = 0;  // with the best anchor that it was given; without: 0
 };
 
 // What an experiment's anchors and matcher make of a dataset's truths. Crowds, difficult objects
@@ -92,7 +93,7 @@ struct AnchorReport {
   std::array<int64_t, kIouBins> best_ious = {};
   std::array<int64_t, kIouBins> matched_ious = {};  // of truths that have an anchor
   std::vector<int64_t> truths_by_positives;         // truths with 0, 1, 2, ... anchors
-  std::vector<WorstTruth> worst;  // the lowest best IoUs, lowest first, among those below 0.5
+  std::vector<HardTruth> below_half;  // all whose best IoU is below 0.5, the lowest first
 
   // The median of anchors a truth; 0 of none.
   int64_t MedianPositives() const;

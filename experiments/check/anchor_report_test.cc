@@ -136,7 +136,7 @@ TEST(AnchorReportTest, IsExactForOneAnchorAndOneTruth) {
   EXPECT_EQ(report.shapes[0].height, 32);
   EXPECT_THAT(report.truths_by_positives, ElementsAre(0, 1));
   EXPECT_EQ(report.MedianPositives(), 1);
-  EXPECT_TRUE(report.worst.empty());
+  EXPECT_TRUE(report.below_half.empty());
 }
 
 TEST(AnchorReportTest, TellsBeforeFromAfterMatching) {
@@ -161,12 +161,35 @@ TEST(AnchorReportTest, ForcesAnAnchorUponATruthThatNoneReaches) {
   EXPECT_EQ(report.all.without_anchor, 0);
   EXPECT_NEAR(report.all.mean_matched_iou(), 16.0 / 2048, 1e-6);
   EXPECT_THAT(report.all.reached, ElementsAre(0, 0, 0, 0, 0, 0, 0));
-  ASSERT_EQ(report.worst.size(), 1u);
-  EXPECT_NEAR(report.worst[0].iou, 16.0 / 2048, 1e-6);
-  EXPECT_EQ(report.worst[0].place.file, "truth.json");
-  EXPECT_EQ(report.worst[0].place.line, 7);
-  EXPECT_EQ(PlaceText(report.worst[0].place),
+  ASSERT_EQ(report.below_half.size(), 1u);
+  EXPECT_NEAR(report.below_half[0].iou, 16.0 / 2048, 1e-6);
+  EXPECT_NEAR(report.below_half[0].matched_iou, 16.0 / 2048, 1e-6);
+  EXPECT_EQ(report.below_half[0].place.file, "truth.json");
+  EXPECT_EQ(report.below_half[0].place.line, 7);
+  EXPECT_EQ(PlaceText(report.below_half[0].place),
             "'cat' in a.png (4.0x4.0 px of the view; truth.json:7)");
+}
+
+TEST(AnchorReportTest, ListsEveryTruthBelowHalfTheLowestFirst) {
+  // Strips of the anchor, 32 pixels high: of 64 columns 1 to 31, 32 and 33. Each wants the only
+  // anchor; the widest has it.
+  MemoryDataset dataset({"cat"});
+  std::vector<Annotation> strips;
+  for (int columns = 33; columns > 0; --columns) {
+    strips.push_back(Object(1, {32, 48, 32.0 + columns, 80}));
+  }
+  dataset.Add(Image(strips));
+  dataset.Add(Image({Object(1, {32, 48, 40, 80})}));
+  const AnchorReport report = OneAnchor().Report(dataset);
+  ASSERT_EQ(report.below_half.size(), 32u);
+  EXPECT_NEAR(report.below_half[0].iou, 1.0 / 64, 1e-6);
+  EXPECT_EQ(report.below_half[0].matched_iou, 0);
+  // Of equal ones the first image's comes first; in the other the anchor is forced upon it.
+  EXPECT_NEAR(report.below_half[7].iou, 8.0 / 64, 1e-6);
+  EXPECT_EQ(report.below_half[7].matched_iou, 0);
+  EXPECT_NEAR(report.below_half[8].iou, 8.0 / 64, 1e-6);
+  EXPECT_NEAR(report.below_half[8].matched_iou, 8.0 / 64, 1e-6);
+  EXPECT_NEAR(report.below_half[31].iou, 31.0 / 64, 1e-6);
 }
 
 TEST(AnchorReportTest, LeavesOutWhatIsNotLearnt) {

@@ -261,13 +261,13 @@ void WriteAnchors(const AnchorReport& anchors, Writer& json) {
   }
   json.EndArray();
   json.List("unused_levels", FindUnused(anchors).levels);
-  json.Key("worst");
+  json.Key("truths_below_half");
   json.BeginArray();
-  for (const WorstTruth& worst : anchors.worst) {
+  for (const HardTruth& truth : anchors.below_half) {
     json.Begin();
-    WritePlace(worst.place, json);
-    json.Field("best_iou", worst.iou);
-    json.Field("matched_iou", worst.matched_iou);
+    WritePlace(truth.place, json);
+    json.Field("best_iou", truth.iou);
+    json.Field("matched_iou", truth.matched_iou);
     json.End();
   }
   json.EndArray();
@@ -290,9 +290,9 @@ void WriteCeiling(const DatasetCheck& check, Writer& json) {
     json.Field(LossReasonName(static_cast<LossReason>(i)), ceiling.reasons[i]);
   }
   json.End();
-  json.Key("examples");
+  json.Key("lost_truths");
   json.BeginArray();
-  for (const LossExample& loss : check.losses) {
+  for (const NamedLoss& loss : check.losses) {
     json.Begin();
     json.Field("reason", LossReasonName(loss.reason));
     WritePlace(loss.place, json);

@@ -18,6 +18,8 @@ namespace {
 
 constexpr size_t kShownProblems = 100;  // of a kind
 constexpr size_t kShownClasses = 24;    // with a map of positions, and in the co-occurrence table
+constexpr size_t kShownHard = 20;       // of the truths below an IoU of 0.5
+constexpr size_t kShownLosses = 10;     // of a reason
 
 std::string TextCell(absl::string_view text) {
   return absl::StrCat("<td class=\"text value\">", EscapeHtml(text), "</td>");
@@ -339,7 +341,7 @@ class PageWriter {
       --more;
     }
     absl::StrAppend(&body_, "</div>\n");
-    MoreClasses(more);
+    More(more);
     absl::StrAppend(&body_, "</details>\n");
   }
 
@@ -359,12 +361,12 @@ class PageWriter {
       absl::StrAppend(&body_, "</tr>\n");
     }
     absl::StrAppend(&body_, kTableEnd);
-    MoreClasses(static_cast<int64_t>(classes - shown.size()));
+    More(static_cast<int64_t>(classes - shown.size()));
     absl::StrAppend(&body_, "</details>\n");
   }
 
-  // Of classes that are left out.
-  void MoreClasses(int64_t count) {
+  // Of what is left out.
+  void More(int64_t count) {
     if (count > 0) Words(absl::StrCat("and ", count, " more: --json"));
   }
 
@@ -386,7 +388,7 @@ class PageWriter {
     }
     Levels(anchors);
     Shapes(anchors);
-    Worst(anchors);
+    HardTruths(anchors);
     if (&check == &report_.train) Suggestion();
     Close();
   }
@@ -428,16 +430,20 @@ class PageWriter {
     absl::StrAppend(&body_, kTableEnd, "</details>\n");
   }
 
-  void Worst(const AnchorReport& anchors) {
-    if (anchors.worst.empty()) return;
+  void HardTruths(const AnchorReport& anchors) {
+    const std::vector<HardTruth>& truths = anchors.below_half;
+    if (truths.empty()) return;
     absl::StrAppend(&body_, "<details>\n<summary>Truths that are hardest to reach</summary>\n",
                     TableHead({"truth", "IoU of any anchor", "of one it was given"}));
-    for (const WorstTruth& worst : anchors.worst) {
-      absl::StrAppend(&body_, RowHead(PlaceText(worst.place)),
-                      Cell(absl::StrFormat("%.3f", worst.iou)),
-                      Cell(absl::StrFormat("%.3f", worst.matched_iou)), "</tr>\n");
+    const size_t shown = std::min(truths.size(), kShownHard);
+    for (size_t i = 0; i < shown; ++i) {
+      absl::StrAppend(&body_, RowHead(PlaceText(truths[i].place)),
+                      Cell(absl::StrFormat("%.3f", truths[i].iou)),
+                      Cell(absl::StrFormat("%.3f", truths[i].matched_iou)), "</tr>\n");
     }
-    absl::StrAppend(&body_, kTableEnd, "</details>\n");
+    absl::StrAppend(&body_, kTableEnd);
+    More(static_cast<int64_t>(truths.size() - shown));
+    absl::StrAppend(&body_, "</details>\n");
   }
 
   void Suggestion() {
@@ -490,13 +496,21 @@ class PageWriter {
     if (!check.losses.empty()) {
       absl::StrAppend(&body_, "<details>\n<summary>The first of them</summary>\n",
                       TableHead({"truth", "because", "of", "IoU"}, 3));
-      for (const LossExample& loss : check.losses) {
+      std::array<size_t, kLossReasons> shown = {};
+      int64_t more = 0;
+      for (const NamedLoss& loss : check.losses) {
+        if (++shown[static_cast<size_t>(loss.reason)] > kShownLosses) {
+          ++more;
+          continue;
+        }
         absl::StrAppend(
             &body_, RowHead(PlaceText(loss.place)), TextCell(LossReasonText(loss.reason)),
             TextCell(loss.other.has_value() ? PlaceText(*loss.other) : ""),
             Cell(loss.other.has_value() ? absl::StrFormat("%.3f", loss.iou) : ""), "</tr>\n");
       }
-      absl::StrAppend(&body_, kTableEnd, "</details>\n");
+      absl::StrAppend(&body_, kTableEnd);
+      More(more);
+      absl::StrAppend(&body_, "</details>\n");
     }
     Close();
   }

@@ -16,8 +16,8 @@
 
 namespace ssd {
 
-// A lost truth with the names that people know it by.
-struct LossExample {
+// A LostTruth with the names that people know it by.
+struct NamedLoss {
   TruthPlace place;
   LossReason reason = LossReason::kNotExamined;
   std::optional<TruthPlace> other;
@@ -31,7 +31,7 @@ struct DatasetCheck {
   std::vector<DataProblem> problems;  // the most severe first, then by kind, in the data's order
   AnchorReport anchors;
   Ceiling ceiling;
-  std::vector<LossExample> losses;  // the first of each reason
+  std::vector<NamedLoss> losses;  // all of ceiling.lost, reason by reason
 };
 
 // What `check` finds out about an experiment.

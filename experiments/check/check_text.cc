@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kShownProblems = 4;  // of a kind
 constexpr size_t kShownClasses = 40;
-constexpr size_t kShownWorst = 5;
+constexpr size_t kShownHard = 5;
 constexpr size_t kShownLosses = 2;  // of a reason
 constexpr size_t kShownMissed = 10;
 
@@ -150,10 +150,10 @@ std::string AnchorText(const DatasetCheck& check) {
       anchors.MedianPositives(), anchors.all.without_anchor, anchors.all.truths);
   const std::string unused = UnusedText(anchors);
   if (!unused.empty()) absl::StrAppend(&text, unused, "\n");
-  if (!anchors.worst.empty()) absl::StrAppend(&text, "Hardest to reach:\n");
-  for (size_t i = 0; i < std::min(anchors.worst.size(), kShownWorst); ++i) {
-    absl::StrAppendFormat(&text, "  IoU %.2f  %s\n", anchors.worst[i].iou,
-                          PlaceText(anchors.worst[i].place));
+  if (!anchors.below_half.empty()) absl::StrAppend(&text, "Hardest to reach:\n");
+  for (size_t i = 0; i < std::min(anchors.below_half.size(), kShownHard); ++i) {
+    absl::StrAppendFormat(&text, "  IoU %.2f  %s\n", anchors.below_half[i].iou,
+                          PlaceText(anchors.below_half[i].place));
   }
   return text;
 }
@@ -197,7 +197,7 @@ std::string CeilingText(const DatasetCheck& check) {
     const auto reason = static_cast<LossReason>(i);
     absl::StrAppend(&text, "  ", ceiling.reasons[i], ": ", LossReasonText(reason), "\n");
     size_t shown = 0;
-    for (const LossExample& loss : check.losses) {
+    for (const NamedLoss& loss : check.losses) {
       if (loss.reason != reason) continue;
       absl::StrAppend(&text, "    ", PlaceText(loss.place));
       if (loss.other.has_value()) {

@@ -35,6 +35,8 @@ struct Annotations {
   std::string file_name;  // as the dataset names it; for messages and reports
   ImageSize size;
   std::vector<Annotation> objects;
+  // Where the file it was read from first tells of the image, or states its size; from 1. 0: none.
+  int64_t line = 0;
 };
 
 }  // namespace ssd

@@ -311,6 +311,8 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
   // The validation data.
   AddVocImage("leak", Picture(2), {{"cat", 20, 20, 90, 70}});
   AddVocImage("unknown", Picture(401), {{"cat", 20, 20, 90, 70}, {"zebra", 30, 30, 100, 100}});
+  AddVocImage("smaller", Picture(403, 100, 80), {{"cat", 20, 20, 90, 70}});
+  AddVocImage("empty", Picture(404), {});
   AddVocAnnotation("no_image", VocXml({{"cat", 20, 20, 90, 70}}));
   AddVocAnnotation("malformed", "<annotation>\n<object>\n");
   WritePicture(Path("voc/JPEGImages/malformed.png"), Picture(402));
@@ -346,17 +348,20 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kDuplicateImageId, "instances.json", LineOf(json, "second_id.png"), "1"},
       {ProblemKind::kDuplicateCategory, "instances.json", LineOf(json, "wolf"), "2"},
       {ProblemKind::kMissingImage, "instances.json", LineOf(json, "missing.png"), "missing.png"},
-      {ProblemKind::kCategoryHole, "instances.json", 0, ""},
-      {ProblemKind::kNoObjects, "instances.json", 0, "no_objects.png"},
-      {ProblemKind::kCrowdedImage, "instances.json", 0, "crowded.png has 104"},
-      {ProblemKind::kUnusedLabel, "instances.json", 0, "'bird'"},
-      {ProblemKind::kRareLabel, "instances.json", 0, "'fox'"},
+      {ProblemKind::kCategoryHole, "instances.json", LineOf(json, "bird"), "3-4"},
+      {ProblemKind::kNoObjects, "instances.json", LineOf(json, "no_objects.png"), "no_objects.png"},
+      {ProblemKind::kCrowdedImage, "instances.json", LineOf(json, "crowded.png"),
+       "crowded.png has 104"},
+      {ProblemKind::kUnusedLabel, "instances.json", LineOf(json, "bird"), "'bird'"},
+      {ProblemKind::kRareLabel, "instances.json", object(211), "'fox'"},
       // The 104 of crowded.png.
       {ProblemKind::kSmallObjects, "instances.json", 0, "smaller than 32x32 pixels"},
       {ProblemKind::kLowAnchorRecall, "instances.json", 0, "95 % of them should"},
       {ProblemKind::kUnreadableImage, "truncated.jpg", 0, ""},
-      {ProblemKind::kSizeMismatch, "resized.png", 0, "100x80"},
-      {ProblemKind::kRotatedByExif, "turned.jpg", 0, "120x160"},
+      {ProblemKind::kSizeMismatch, "instances.json", LineOf(json, "resized.png"),
+       "resized.png is 100x80 pixels, but annotated as 160x120"},
+      {ProblemKind::kRotatedByExif, "instances.json", LineOf(json, "turned.jpg"),
+       "turned.jpg is annotated as 160x120 pixels, which its EXIF orientation turns to 120x160"},
       {ProblemKind::kUniformImage, "uniform.png", 0, "(40, 40, 40)"},
       {ProblemKind::kDuplicateImage, "copy.png", 0, "same file"},
       {ProblemKind::kDuplicateImage, "copy.bmp", 0, "same pixels"},
@@ -367,6 +372,8 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kUnknownLabel, "unknown.xml", 4, "zebra"},
       {ProblemKind::kMissingImage, "no_image.xml", 0, "no_image"},
       {ProblemKind::kMissingAnnotation, "no_annotation.xml", 0, ""},
+      {ProblemKind::kSizeMismatch, "smaller.xml", 2, "smaller.png is 100x80"},
+      {ProblemKind::kNoObjects, "empty.xml", 2, "empty.png"},
       {ProblemKind::kLeak, "leak.png", 0, "faultless2.png"},
       {ProblemKind::kMismatchedSplits, "Annotations", 0, "'fox'"},
   };
