@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAreArray;
 
 // Tables of images, a box a line, in a folder of their own.
 class ConcatTest : public testing::Test {
@@ -154,6 +155,52 @@ TEST_F(ConcatTest, KeepsIdsThatDiffer) {
   EXPECT_EQ((*with_table)->ClassPlace(2).file, root_ + "/a.json");
   EXPECT_EQ((*with_table)->ClassPlace(2).line, 3);
   EXPECT_EQ((*with_table)->ClassPlace(3).file, "");  // a table declares no classes
+}
+
+// VOC2007 and VOC2012 name and number images alike.
+TEST_F(ConcatTest, KeepsImagesOfOneNameInTwoVocRootsApart) {
+  const auto voc = [this](const std::string& year, const std::string& label, int xmin, int grey) {
+    const std::string root = absl::StrCat(root_, "/", year);
+    for (const char* folder : {"Annotations", "JPEGImages", "ImageSets/Main"}) {
+      std::filesystem::create_directories(absl::StrCat(root, "/", folder));
+    }
+    for (const char* name : {"000001", "000002"}) {
+      Write(absl::StrCat(year, "/Annotations/", name, ".xml"),
+            absl::StrCat("<annotation>\n<filename>", name, ".png</filename><size><width>40</width>",
+                         "<height>30</height><depth>3</depth></size>\n<object><name>", label,
+                         "</name><bndbox><xmin>", xmin, "</xmin><ymin>2</ymin><xmax>35</xmax>",
+                         "<ymax>25</ymax></bndbox></object>\n</annotation>\n"));
+      EXPECT_TRUE(cv::imwrite(absl::StrCat(root, "/JPEGImages/", name, ".png"),
+                              cv::Mat(30, 40, CV_8UC3, cv::Scalar::all(grey++))));
+    }
+    Write(year + "/ImageSets/Main/trainval.txt", "000002\n000001\n");
+    return absl::StrCat("dataset { voc { root: '", root, "' image_set: 'trainval' } } ");
+  };
+  const std::string roots = voc("VOC2007", "cat", 11, 50) + voc("VOC2012", "dog", 21, 100);
+  const auto dataset = Create(roots);
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_THAT((*dataset)->labels().names, ElementsAre("cat", "dog"));
+  EXPECT_THAT(Shown(**dataset), ElementsAre("000002.png: cat", "000001.png: cat",  //
+                                            "000002.png: dog", "000001.png: dog"));
+  const std::vector<int> greys = {51, 50, 101, 100};
+  std::vector<std::string> files;
+  for (int64_t i = 0; i < (*dataset)->size(); ++i) {
+    const auto sample = (*dataset)->Get(i);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    EXPECT_EQ(sample->truth.image_id, i + 1);
+    ASSERT_EQ(sample->truth.objects.size(), 1u);
+    EXPECT_EQ(sample->truth.objects[0].id, i + 1);
+    EXPECT_EQ(sample->truth.objects[0].box.x0, i < 2 ? 10 : 20);
+    const auto pixels = sample->image.Render();
+    ASSERT_TRUE(pixels.ok()) << pixels.status();
+    EXPECT_EQ(pixels->at<cv::Vec3b>(7, 7), cv::Vec3b::all(static_cast<uchar>(greys[i])));
+    const std::string root = root_ + (i < 2 ? "/VOC2007" : "/VOC2012");
+    const std::string name = i % 2 == 0 ? "000002" : "000001";
+    EXPECT_EQ((*dataset)->AnnotationFile(i), absl::StrCat(root, "/Annotations/", name, ".xml"));
+    files.push_back(absl::StrCat(root, "/JPEGImages/", name, ".png"));
+    EXPECT_EQ((*dataset)->ImageFile(i), files.back());
+  }
+  EXPECT_THAT((*dataset)->NamedImageFiles(), UnorderedElementsAreArray(files));
 }
 
 TEST_F(ConcatTest, TakesTheExperimentsLabels) {

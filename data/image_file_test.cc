@@ -193,28 +193,6 @@ TEST(ImageFileTest, DropsAlpha) {
   }
 }
 
-// A zlib stream that stores `bytes` (RFC 1950; RFC 1951, section 3.2.4).
-std::string Stored(const std::string& bytes) {
-  uint32_t low = 1, high = 0;  // Adler-32
-  for (const char byte : bytes) {
-    low = (low + static_cast<uint8_t>(byte)) % 65521;
-    high = (high + low) % 65521;
-  }
-  const auto size = static_cast<uint32_t>(bytes.size());
-  return "\x78\x01\x01" + Integer(size, 2, true) + Integer(~size & 0xffff, 2, true) + bytes +
-         Integer(high << 16 | low, 4, false);
-}
-
-// One row of pixels; `tables` are chunks before them.
-std::string PngRow(int width, int bits, int color, const std::string& tables,
-                   const std::string& pixels) {
-  const std::string header = Integer(static_cast<uint32_t>(width), 4, false) +
-                             Integer(1, 4, false) + static_cast<char>(bits) +
-                             static_cast<char>(color) + std::string(3, '\0');
-  return "\x89PNG\r\n\x1a\n" + PngChunk("IHDR", header) + tables +
-         PngChunk("IDAT", Stored(std::string(1, '\0') + pixels)) + PngChunk("IEND", "");
-}
-
 TEST(ImageFileTest, DropsAlphaOfGrey) {
   constexpr int kGreyAndAlpha = 4;
   for (const std::string& png :
@@ -555,12 +533,10 @@ TEST(ImageFileTest, TurnsTiffAndWebP) {
 }
 
 TEST(ImageFileTest, RefusesAnimations) {
-  const std::string webp = "RIFF" + Integer(22, 4, true) + "WEBPVP8X" + Integer(10, 4, true) +
-                           Integer(0x02, 4, true) + Integer(39, 3, true) + Integer(23, 3, true);
-  const absl::Status animated = ErrorOf(webp);
+  const absl::Status animated = ErrorOf(AnimatedWebP(40, 24));
   EXPECT_EQ(animated.code(), absl::StatusCode::kDataLoss);
   EXPECT_TRUE(absl::StrContains(animated.message(), "animated WebP")) << animated;
-  const absl::Status gif = ErrorOf("GIF89a" + std::string(20, '\1'));
+  const absl::Status gif = ErrorOf(AnimatedGif());
   EXPECT_TRUE(absl::StrContains(gif.message(), "GIF")) << gif;
 }
 
@@ -586,11 +562,7 @@ TEST(ImageFileTest, LooksUpPalettes) {
 }
 
 TEST(ImageFileTest, RefusesTooManyPixelsByTheHeader) {
-  // 2^16 x 2^15 pixels in less than 100 bytes.
-  const std::string fields =
-      Integer(1 << 16, 4, false) + Integer(1 << 15, 4, false) + std::string("\x08\x02\0\0\0", 5);
-  const std::string png = std::string("\x89PNG\r\n\x1a\n") + PngChunk("IHDR", fields) +
-                          PngChunk("IDAT", "x") + PngChunk("IEND", "");
+  const std::string png = PngWithoutPixels(1 << 16, 1 << 15);
 
   std::string jpeg = Jpeg(Gradient(64, 48));
   const size_t frame = jpeg.find("\xff\xc0");

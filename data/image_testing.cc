@@ -9,6 +9,23 @@
 #include "absl/strings/str_cat.h"
 
 namespace ssd {
+namespace {
+
+constexpr char kPngSignature[] = "\x89PNG\r\n\x1a\n";
+
+// A zlib stream that stores `bytes` (RFC 1950; RFC 1951, section 3.2.4).
+std::string Stored(const std::string& bytes) {
+  uint32_t low = 1, high = 0;  // Adler-32
+  for (const char byte : bytes) {
+    low = (low + static_cast<uint8_t>(byte)) % 65521;
+    high = (high + low) % 65521;
+  }
+  const auto size = static_cast<uint32_t>(bytes.size());
+  return "\x78\x01\x01" + Integer(size, 2, true) + Integer(~size & 0xffff, 2, true) + bytes +
+         Integer(high << 16 | low, 4, false);
+}
+
+}  // namespace
 
 cv::Mat Gradient(int width, int height) {
   cv::Mat image(height, width, CV_8UC3);
@@ -114,6 +131,29 @@ std::string WithPngChunk(const std::string& png, const std::string& chunk) {
   constexpr size_t kEndOfHeader = 8 + 12 + 13;  // signature, frame and fields of IHDR
   return png.substr(0, kEndOfHeader) + chunk + png.substr(kEndOfHeader);
 }
+
+std::string PngRow(int width, int bits, int color, const std::string& tables,
+                   const std::string& pixels) {
+  const std::string header = Integer(static_cast<uint32_t>(width), 4, false) +
+                             Integer(1, 4, false) + static_cast<char>(bits) +
+                             static_cast<char>(color) + std::string(3, '\0');
+  return kPngSignature + PngChunk("IHDR", header) + tables +
+         PngChunk("IDAT", Stored(std::string(1, '\0') + pixels)) + PngChunk("IEND", "");
+}
+
+std::string PngWithoutPixels(uint32_t width, uint32_t height) {
+  const std::string header =
+      Integer(width, 4, false) + Integer(height, 4, false) + std::string("\x08\x02\0\0\0", 5);
+  return kPngSignature + PngChunk("IHDR", header) + PngChunk("IDAT", "x") + PngChunk("IEND", "");
+}
+
+std::string AnimatedWebP(uint32_t width, uint32_t height) {
+  constexpr uint32_t kAnimation = 0x02;
+  return "RIFF" + Integer(22, 4, true) + "WEBPVP8X" + Integer(10, 4, true) +
+         Integer(kAnimation, 4, true) + Integer(width - 1, 3, true) + Integer(height - 1, 3, true);
+}
+
+std::string AnimatedGif() { return "GIF89a" + std::string(20, '\1'); }
 
 double LargestDifference(const cv::Mat& a, const cv::Mat& b) {
   if (a.size() != b.size() || a.type() != b.type()) return 1e9;

@@ -52,6 +52,17 @@ std::string PngChunk(const std::string& type, const std::string& data);
 // With `chunk` after the header.
 std::string WithPngChunk(const std::string& png, const std::string& chunk);
 
+// A PNG of one row. `tables` are chunks before its pixels, which are stored as they are.
+std::string PngRow(int width, int bits, int color, const std::string& tables,
+                   const std::string& pixels);
+
+// Less than 100 bytes that announce a PNG of so many pixels.
+std::string PngWithoutPixels(uint32_t width, uint32_t height);
+
+// What an animation begins with.
+std::string AnimatedWebP(uint32_t width, uint32_t height);
+std::string AnimatedGif();
+
 // 1e9 for images of different size or type.
 double LargestDifference(const cv::Mat& a, const cv::Mat& b);
 

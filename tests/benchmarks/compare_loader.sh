@@ -11,8 +11,9 @@
 # Variables: PEER_LINE, which of its lines counts, a regular expression, the last that fits ("workers=0 .*stacked");
 # CORE, the number of the core (0).
 #
-# ssd300_whole and torchvision_whole decode all of an image before they crop it, as others do; the rest do not
-# (loader_benchmark.cc).
+# ssd300_whole and torchvision_whole decode all of an image before they crop it, as others do; the rest do not.
+# caffe_interpolations is ssd300 with one of Caffe's five interpolations drawn for each image, the chain of
+# experiments/voc/ssd300_vgg16.textproto (loader_benchmark.cc).
 set -euo pipefail
 
 if (($# < 2 || $# > 3)); then
@@ -46,7 +47,7 @@ for ((round = 1; round <= rounds; ++round)); do
   echo "$rate" >> "$work/peer.rates"
   # name,iterations,real_time,cpu_time,time_unit,bytes_per_second,items_per_second,...
   taskset -c "$core" "$benchmark" --images="$images" --benchmark_format=csv --benchmark_min_time=2 \
-    --benchmark_filter='/(ssd300|torchvision)(_whole)?$' |
+    --benchmark_filter='/((ssd300|torchvision)(_whole)?|caffe_interpolations)$' |
     awk -F, -v folder="$work" '/^"RunLoader\// { gsub(/"|RunLoader\//, "", $1); print $7 >> (folder "/" $1 ".ours") }'
 done
 

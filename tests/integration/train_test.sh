@@ -23,7 +23,7 @@ cat > tiny.textproto << END
 base: "$configs/quickstart/digits.textproto"
 model { num_levels: 2 input { height: 64 width: 64 } backbone { resnet { width: 8 } } }
 data {
-  train { digits { scenes: 96 } }
+  train { digits { scenes: 64 } }
   validation { digits { scenes: 16 } }
   loader { batch_size: 8 workers: 2 cache { max_megabytes: 50 } }
 }
@@ -51,41 +51,34 @@ done
 
 # The saved config reproduces it, bit for bit.
 expect 0 done "$tools/train" --config=whole/config.textproto --threads=1 --output="$work/again"
-# Killed at any moment and resumed, it goes through the same bits.
-for wanted in 2 8; do
-  rm -rf killed
-  "${train[@]}" --output="$work/killed" 2> killed.txt > /dev/null &
+# Killed and resumed again and again, it goes through the same bits: as soon as it has a folder, in its first epoch and its
+# second, and among its last files. It is not done before all is there.
+reached() {
+  case $1 in
+    step*) grep -q "\"step\":${1#step}," killed/metrics.jsonl 2> /dev/null ;;
+    *) [[ -e killed/$1 ]] ;;
+  esac
+}
+killed=("${train[@]}" --output="$work/killed")
+for moment in config.textproto step2 step10 metrics.json; do
+  "${killed[@]}" > /dev/null 2>&1 &
   child=$!
-  # Reads what the run has logged until the step is there; the process is still at work then.
-  until grep -q "\"step\":$wanted," killed/metrics.jsonl 2> /dev/null || ! kill -0 $child 2> /dev/null; do :; done
-  kill -KILL $child 2> /dev/null || fail "it ended before step $wanted"
+  # Reads what the run has left until the moment is there; the process is still at work then, but for the last moment.
+  until reached $moment || ! kill -0 $child 2> /dev/null; do :; done
+  kill -KILL $child 2> /dev/null || [[ $moment == metrics.json ]] || fail "it ended before $moment"
   wait $child 2> /dev/null
-  expect 0 done "${train[@]}" --output="$work/killed" --resume
-  for run in again killed; do
-    for file in checkpoints/last.pt checkpoints/best.pt detections.json metrics.json; do
-      cmp -s whole/$file $run/$file || fail "$run/$file differs from whole/$file (killed at step $wanted)"
-    done
-    cmp -s <(without_clock whole/metrics.jsonl) <(without_clock $run/metrics.jsonl) || fail "$run/metrics.jsonl differs"
-  done
-done
-
-# Killed as soon as it has a folder, it can be resumed, and is not done before all is there.
-for moment in config.textproto metrics.json; do
-  rm -rf killed
-  "${train[@]}" --output="$work/killed" > /dev/null 2>&1 &
-  child=$!
-  until [[ -e killed/$moment ]] || ! kill -0 $child 2> /dev/null; do :; done
-  kill -KILL $child 2> /dev/null
-  wait $child 2> /dev/null
-  if grep -q '"status": "done"' killed/run.json; then
-    [[ -s killed/report.html ]] || fail "done without a report"
-    continue
-  fi
+  killed=("${train[@]}" --output="$work/killed" --resume)
+  grep -q '"status": "done"' killed/run.json && break
   touch killed/report.html.1.tmp killed/checkpoints/last.pt.22.tmp
-  expect 0 done "${train[@]}" --output="$work/killed" --resume
-  [[ -s killed/report.html ]] || fail "no report after a kill at $moment"
-  cmp -s whole/checkpoints/last.pt killed/checkpoints/last.pt || fail "the resumed run differs after a kill at $moment"
-  if compgen -G 'killed/*.tmp' || compgen -G 'killed/checkpoints/*.tmp'; then fail "leftovers of a killed process"; fi
+done
+grep -q '"status": "done"' killed/run.json || expect 0 done "${killed[@]}"
+[[ -s killed/report.html ]] || fail "done without a report"
+if compgen -G 'killed/*.tmp' || compgen -G 'killed/checkpoints/*.tmp'; then fail "leftovers of a killed process"; fi
+for run in again killed; do
+  for file in checkpoints/last.pt checkpoints/best.pt detections.json metrics.json; do
+    cmp -s whole/$file $run/$file || fail "$run/$file differs from whole/$file"
+  done
+  cmp -s <(without_clock whole/metrics.jsonl) <(without_clock $run/metrics.jsonl) || fail "$run/metrics.jsonl differs"
 done
 
 # Ctrl-C ends it with a checkpoint and the shell's exit status.
@@ -169,9 +162,8 @@ expect 0 "best.pt: detects in FP32, CHANNELS_LAST" "$tools/evaluate" --config=ti
 cmp -s whole/detections.json measured/detections.json || fail "evaluate finds other boxes where the config says AUTO"
 expect 0 "" "$tools/evaluate" --run=whole --threads=1 --output=views 'evaluator.views={ horizontal_flip: true scale: 1.5 }'
 cmp -s whole/detections.json views/detections.json && fail "more views find the same boxes"
-expect 0 "" "$tools/describe" --config=tiny.textproto --json
+expect 0 "" "$tools/describe" --config=tiny.textproto --json --anchors=anchors.npy
 grep -q '"num_anchors": 320' out.txt || fail "describe: $(grep num_anchors out.txt)"
-expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=anchors.npy
 expect 0 "" "$tools/describe" --config=tiny.textproto --anchors=again.npy \
   'model.anchor_generator={ from_file { path: "anchors.npy" per_cell: [4, 4] } }'
 cmp -s anchors.npy again.npy || fail "anchors read from a file are others"
@@ -211,10 +203,25 @@ grep -q 'images that could not be read.*1 for training, 1 for validation' skippi
 # A dataset's results file, without its truths.
 expect 0 "16 images" "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 16 scene_seed: 2 }' --output=results
 cmp -s whole/detections.json results/detections.json || fail "detect --data finds other boxes than train"
+# A config and weights in place of the run; images and classes have the ids of the dataset's own file.
+{
+  echo '{"images": [{"id": 70, "file_name": "a.ppm", "width": 80, "height": 60},'
+  echo ' {"id": 7, "file_name": "b.ppm", "width": 80, "height": 60}], "categories": ['
+  for digit in {0..8}; do echo " {\"id\": 1$digit, \"name\": \"$digit\"},"; done
+  echo ' {"id": 19, "name": "9"}]}'
+} > unjudged.json
+expect 0 "2 images, " "$tools/detect" --config=tiny.textproto --weights=whole/checkpoints/best.pt --threads=1 \
+  --data='coco { annotations: "unjudged.json" images: "pictures" }' --output=by_weights
+result='^\{"image_id":(7|70),"category_id":1[0-9],"bbox":\[[0-9.-]+(,[0-9.-]+){3}\],"score":[0-9.e-]+\},?$'
+[[ $(grep -vE "$result" by_weights/detections.json | tr -d '\n') == "[]" ]] ||
+  fail "detect --config writes $(grep -vE "$result" by_weights/detections.json | head -n 3)"
+for image in 7 70; do
+  grep -q "^{\"image_id\":$image," by_weights/detections.json || fail "detect --config finds nothing in image $image"
+done
 expect 2 "--data needs --output=DIR" "$tools/detect" --run=whole --data='digits {}'
 expect 2 "--min_score has no effect with --data" "$tools/detect" --run=whole --data='digits {}' --min_score=0.5 --output=unmade
 [[ ! -e unmade ]] || fail "a refused detect leaves a folder"
-"$tools/detect" --run=whole --threads=1 --data='digits { scenes: 50000 }' --output="$work/cut/short" > /dev/null 2>&1 &
+"$tools/detect" --run=whole --threads=1 --data='digits { scenes: 10000 }' --output="$work/cut/short" > /dev/null 2>&1 &
 child=$!
 until [[ -e cut/short ]] || ! kill -0 $child 2> /dev/null; do :; done
 kill -INT $child 2> /dev/null
