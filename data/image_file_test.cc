@@ -259,7 +259,6 @@ TEST(ImageFileTest, DecodesTiffOfEveryColor) {
       {{kRgb, 8, {{200, 100, 50}, {1, 2, 3}}}, colors},
       {{kBlackIsZero, 16, {{50 * 256 + 200}, {60 * 256 + 200}}}, greys},
       {{kWhiteIsZero, 8, {{205}, {195}}}, greys},
-      {{kBlackIsZero, 8, {{50}, {60}}, {{kSampleFormat, 4}}}, greys},  // untyped data
       // 0 is no ink. Red = (255 - C) * (255 - K) / 255.
       {{kCmyk, 8, {{55, 155, 205, 51}, {0, 0, 0, 0}}}, {{160, 80, 40}, {255, 255, 255}}},
   };
@@ -303,6 +302,8 @@ TEST(ImageFileTest, RefusesWhatWouldDecodeWrong) {
        "TIFF of sample format 3 (1, unsigned, is"},
       {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 2}}},
        "TIFF of sample format 2 (1, unsigned, is"},
+      {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 4}}},  // untyped data
+       "TIFF of sample format 4 (1, unsigned, is"},
       {{kCmyk, 16, {{1, 2, 3, 4}}}, "CMYK TIFF of 16 bits a sample (8 are read)"},
       {{kCmyk, 8, {{1, 2, 3, 4, 5}}, {{kExtraSamples, 2}}}, "TIFF of 5 samples a pixel"},
   };

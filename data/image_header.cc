@@ -142,7 +142,7 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
 // What OpenCV and libtiff do not decode, and print of, or decode wrong (signed samples). Samples of
 // undefined format are read as unsigned, as TIFF 6.0, section 19, and libtiff have it.
 absl::Status CheckTiffSamples(const TiffDirectory& directory, absl::string_view name) {
-  constexpr uint64_t kMostSamples = 4, kUnsigned = 1, kUndefined = 4, kCmyk = 5;
+  constexpr uint64_t kMostSamples = 4, kUnsigned = 1, kCmyk = 5;
   for (const uint64_t samples : directory.Numbers(TiffDirectory::kSamplesPerPixel)) {
     if (samples <= kMostSamples) continue;
     return CorruptImageError(name, absl::StrCat("TIFF of ", samples, " samples a pixel (at most ",
@@ -157,7 +157,7 @@ absl::Status CheckTiffSamples(const TiffDirectory& directory, absl::string_view 
                            is_cmyk ? "8" : "1, 8 and 16", " are read)"));
   }
   for (const uint64_t format : directory.Numbers(TiffDirectory::kSampleFormat)) {
-    if (format == kUnsigned || format == kUndefined) continue;
+    if (format == kUnsigned) continue;
     return CorruptImageError(name, absl::StrCat("TIFF of sample format ", format, " (", kUnsigned,
                                                 ", unsigned, is read)"));
   }

@@ -4,8 +4,10 @@
 @libtorch or @opencv//:core, itself or through others, profits by `copts = ATEN_FIRST`, and compiles just as well without.
 A precompiled header costs what it holds: take TORCH_FIRST for files that declare modules, ATEN_FIRST for those that only
 compute with tensors, OPENCV_FIRST for those that know images alone.
+Tests take ATEN_TEST_FIRST and its like, which have GoogleTest's headers, too, and are compiled at -O1, for what a test itself does
+is little.
 g++ itself checks that the options agree and, where they do not, reads the headers. Not so the optimisation level, on whose
-difference g++ 12 may crash: not for targets with an -O of their own.
+difference g++ 12 may crash: not for targets with another -O of their own.
 """
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
@@ -17,6 +19,17 @@ ATEN_FIRST = ["-include", "third_party/aten_first.h"]
 OPENCV_FIRST = ["-include", "third_party/opencv_first.h"]
 
 TORCH_FIRST = ["-include", "third_party/torch_first.h"]
+
+TEST_COPTS = select({
+    "//third_party:unoptimised": [],
+    "//conditions:default": ["-O1"],
+})
+
+ATEN_TEST_FIRST = TEST_COPTS + ["-include", "third_party/aten_test_first.h"]
+
+OPENCV_TEST_FIRST = TEST_COPTS + ["-include", "third_party/opencv_test_first.h"]
+
+TORCH_TEST_FIRST = TEST_COPTS + ["-include", "third_party/torch_test_first.h"]
 
 def _precompiled_header_impl(ctx):
     toolchain = find_cpp_toolchain(ctx)
@@ -39,7 +52,7 @@ def _precompiled_header_impl(ctx):
         feature_configuration = features,
         source_file = header.path,
         output_file = compiled.path,
-        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ["-x", "c++-header", "-w"],
+        user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ctx.attr.copts + ["-x", "c++-header", "-w"],
         include_directories = context.includes,
         quote_include_directories = context.quote_includes,
         system_include_directories = context.system_includes,
@@ -73,6 +86,7 @@ def _precompiled_header_impl(ctx):
 precompiled_header = rule(
     implementation = _precompiled_header_impl,
     attrs = {
+        "copts": attr.string_list(),
         "includes": attr.string_list(mandatory = True),
         "deps": attr.label_list(providers = [CcInfo]),
         "_cc_toolchain": attr.label(default = Label("@bazel_tools//tools/cpp:current_cc_toolchain")),

@@ -130,6 +130,11 @@ def ssd_repositories():
 
     system_library(
         name = "com_google_googletest",
+        deps = [
+            "@ssd//third_party:aten_test_first",
+            "@ssd//third_party:opencv_test_first",
+            "@ssd//third_party:torch_test_first",
+        ],
         # gtest_main is named first: an archive only supplies main() when it is still missing.
         linkopts = [
             "-lgmock_main",

@@ -3,18 +3,19 @@
 /usr/include is one of the compiler's own folders, so headers need no declaration: a target is its link options.
 """
 
-def _library(name, linkopts):
+def _library(name, linkopts, deps = []):
     return """cc_library(
     name = "{}",
     linkopts = {},
+    deps = {},
 )
-""".format(name, linkopts)
+""".format(name, linkopts, deps)
 
 _PUBLIC = 'package(default_visibility = ["//visibility:public"])\n\n'
 
 def _system_library_impl(ctx):
     ctx.file("WORKSPACE", "")
-    content = _PUBLIC + _library(ctx.name, ctx.attr.linkopts)
+    content = _PUBLIC + _library(ctx.name, ctx.attr.linkopts, ctx.attr.deps)
     for name, linkopts in ctx.attr.more_targets.items():
         content += "\n" + _library(name, linkopts)
     ctx.file("BUILD", content)
@@ -22,6 +23,7 @@ def _system_library_impl(ctx):
 system_library = repository_rule(
     implementation = _system_library_impl,
     attrs = {
+        "deps": attr.string_list(doc = "Of the target named like the repository; whole labels."),
         "linkopts": attr.string_list(doc = "Of the target named like the repository, used as @name."),
         "more_targets": attr.string_list_dict(doc = "Further targets, used as @name//:target, and their link options."),
     },

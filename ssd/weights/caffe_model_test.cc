@@ -126,7 +126,9 @@ TEST(CaffeModelTest, IsToldByItsContent) {
 // Of reading the bytes: OK, or an error that begins with the file's name.
 absl::Status ErrorOf(const std::string& bytes) {
   const absl::Status status = ParseCaffeModel(bytes, "hostile.caffemodel").status();
-  if (!status.ok()) EXPECT_EQ(status.message().find("hostile.caffemodel: "), 0u) << status;
+  if (!status.ok()) {
+    EXPECT_EQ(status.message().find("hostile.caffemodel: "), 0u) << status;
+  }
   return status;
 }
 

@@ -232,7 +232,9 @@ TEST(Parity, MatchingEqualsThoseByArgmax) {
     for (const char* peer : {"torchvision", "amdegroot", "lufficc"}) {
       const auto expected = golden_case.Expected(peer);
       const std::string what = golden_case.name() + "/" + peer;
-      if (!golden_case.truths_may_part()) EXPECT_EQ(actual.size(), expected.size()) << what;
+      if (!golden_case.truths_may_part()) {
+        EXPECT_EQ(actual.size(), expected.size()) << what;
+      }
       ExpectMatches(actual, expected, may_be, what);
     }
     // NVIDIA: more than 0.5. The file says which anchors are then positive here or there only.
@@ -245,7 +247,9 @@ TEST(Parity, MatchingEqualsThoseByArgmax) {
     std::set<int64_t> positive;
     for (const auto& [a, row] : golden_case.Match("argmax { positive_iou: 0.50000006 }")) {
       const bool elsewhere = expected_positive.count(a) == 0;
-      if (elsewhere) EXPECT_TRUE(may_be(a, row)) << golden_case.name() << "/nvidia: anchor " << a;
+      if (elsewhere) {
+        EXPECT_TRUE(may_be(a, row)) << golden_case.name() << "/nvidia: anchor " << a;
+      }
       positive.insert(a);
     }
     if (!golden_case.truths_may_part()) {
