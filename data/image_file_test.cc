@@ -299,11 +299,10 @@ TEST(ImageFileTest, RefusesWhatWouldDecodeWrong) {
   const std::pair<TiffRow, std::string> rows[] = {
       {{kBlackIsZero, 32, {{0x3f000000}}, {{kSampleFormat, 3}}}, "TIFF of 32 bits a sample"},
       {{kBlackIsZero, 16, {{0x3800}}, {{kSampleFormat, 3}}},
-       "TIFF of sample format 3 (1, unsigned, is"},
-      {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 2}}},
-       "TIFF of sample format 2 (1, unsigned, is"},
+       "TIFF of floating-point samples (unsigned"},
+      {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 2}}}, "TIFF of signed samples (unsigned"},
       {{kBlackIsZero, 8, {{200}}, {{kSampleFormat, 4}}},  // untyped data
-       "TIFF of sample format 4 (1, unsigned, is"},
+       "TIFF of undefined samples (unsigned"},
       {{kCmyk, 16, {{1, 2, 3, 4}}}, "CMYK TIFF of 16 bits a sample (8 are read)"},
       {{kCmyk, 8, {{1, 2, 3, 4, 5}}, {{kExtraSamples, 2}}}, "TIFF of 5 samples a pixel"},
   };

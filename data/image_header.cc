@@ -139,8 +139,7 @@ absl::StatusOr<ImageHeader> ReadWebPHeader(absl::string_view bytes, absl::string
   return header;
 }
 
-// What OpenCV and libtiff do not decode, and print of, or decode wrong (signed samples). Samples of
-// undefined format are read as unsigned, as TIFF 6.0, section 19, and libtiff have it.
+// What OpenCV and libtiff do not decode, and print of, or decode wrong (signed samples).
 absl::Status CheckTiffSamples(const TiffDirectory& directory, absl::string_view name) {
   constexpr uint64_t kMostSamples = 4, kUnsigned = 1, kCmyk = 5;
   for (const uint64_t samples : directory.Numbers(TiffDirectory::kSamplesPerPixel)) {
@@ -158,8 +157,10 @@ absl::Status CheckTiffSamples(const TiffDirectory& directory, absl::string_view 
   }
   for (const uint64_t format : directory.Numbers(TiffDirectory::kSampleFormat)) {
     if (format == kUnsigned) continue;
-    return CorruptImageError(name, absl::StrCat("TIFF of sample format ", format, " (", kUnsigned,
-                                                ", unsigned, is read)"));
+    // TIFF 6.0, section 19.
+    const char* const kind = format == 2 ? "signed" : format == 3 ? "floating-point" : "undefined";
+    return CorruptImageError(name,
+                             absl::StrCat("TIFF of ", kind, " samples (unsigned ones are read)"));
   }
   return absl::OkStatus();
 }

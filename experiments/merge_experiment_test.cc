@@ -18,6 +18,7 @@ using google::protobuf::util::MessageDifferencer;
 using merge_test::TinyAnchorsOptions;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 // Writes files into a folder of its own and merges them from there.
 class MergeExperimentTest : public ::testing::Test {
@@ -307,6 +308,21 @@ TEST_F(MergeExperimentTest, OverridesReachEveryField) {
       Merged("a.textproto", {"seed=1", "seed=2", "model.anchor_generator.ssd.level=[]"});
   EXPECT_EQ(emptied.seed(), 2u);
   EXPECT_EQ(emptied.model().anchor_generator().ssd().level_size(), 0);
+}
+
+TEST_F(MergeExperimentTest, AnOverrideMayBeCalledByItsFlag) {
+  Write("a.textproto", "model { num_levels: 4 }");
+  const auto merged = MergeExperiment(folder_ + "/a.textproto",
+                                      std::vector<Override>{{"model.num_levels=5", folder_, "--m"}},
+                                      folder_, locations_);
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(locations_["model.num_levels"], "--m");
+  EXPECT_THAT(MergeExperiment(folder_ + "/a.textproto",
+                              std::vector<Override>{{"model.num_levels=six", folder_, "--m"}},
+                              folder_, locations_)
+                  .status()
+                  .message(),
+              StartsWith("--m: 'model.num_levels': "));
 }
 
 TEST_F(MergeExperimentTest, OverridesReachExtensions) {

@@ -73,13 +73,14 @@ absl::StatusOr<std::vector<NamedLoss>> NameLosses(const Dataset& dataset,
                                                   const Ceiling& ceiling, ImageSize input) {
   std::vector<NamedLoss> losses;
   losses.reserve(ceiling.lost.size());
+  TruthPlaces places(dataset, input);
   for (const LostTruth& lost : ceiling.lost) {
     NamedLoss& loss = losses.emplace_back();
     loss.reason = lost.reason;
     loss.iou = lost.iou;
-    SSD_ASSIGN_OR_RETURN(loss.place, PlaceOf(dataset, matched.truths[lost.truth], input));
+    SSD_ASSIGN_OR_RETURN(loss.place, places.Of(matched.truths[lost.truth]));
     if (lost.other < 0) continue;
-    SSD_ASSIGN_OR_RETURN(loss.other, PlaceOf(dataset, matched.truths[lost.other], input));
+    SSD_ASSIGN_OR_RETURN(loss.other, places.Of(matched.truths[lost.other]));
   }
   std::stable_sort(losses.begin(), losses.end(),
                    [](const NamedLoss& a, const NamedLoss& b) { return a.reason < b.reason; });

@@ -522,6 +522,18 @@ CheckReport Suggesting(int64_t small, int64_t medium, int64_t large, double mean
   return report;
 }
 
+TEST(SuggestionVerdictTest, AThousandthMayBeLost) {
+  AnchorReport present;
+  present.all = Reached("", 1000, 800, 0.6);
+  AnchorSuggestion suggestion;
+  suggestion.all = Reached("", 1000, 799, 0.7);
+  EXPECT_TRUE(IsWorthIt(suggestion, present));
+  EXPECT_EQ(SuggestionVerdict(suggestion, present),
+            "Fewer truths reach 0.5: 799 of 1000, now 800.");
+  suggestion.all = Reached("", 1000, 798, 0.7);
+  EXPECT_FALSE(IsWorthIt(suggestion, present));
+}
+
 TEST(SuggestionVerdictTest, SaysWhatIsLostAndWithholdsWhatIsWorse) {
   struct Case {
     CheckReport report;

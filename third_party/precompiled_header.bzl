@@ -5,7 +5,7 @@
 A precompiled header costs what it holds: take TORCH_FIRST for files that declare modules, ATEN_FIRST for those that only
 compute with tensors, OPENCV_FIRST for those that know images alone.
 Tests take ATEN_TEST_FIRST and its like, which have GoogleTest's headers, too, and are compiled at -O1, for what a test itself does
-is little.
+is little; they come through @com_google_googletest, so that what is no test does not wait for them.
 g++ itself checks that the options agree and, where they do not, reads the headers. Not so the optimisation level, on whose
 difference g++ 12 may crash: not for targets with another -O of their own.
 """
@@ -21,7 +21,7 @@ OPENCV_FIRST = ["-include", "third_party/opencv_first.h"]
 TORCH_FIRST = ["-include", "third_party/torch_first.h"]
 
 TEST_COPTS = select({
-    "//third_party:unoptimised": [],
+    str(Label("//third_party:unoptimised")): [],
     "//conditions:default": ["-O1"],
 })
 

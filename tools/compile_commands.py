@@ -9,12 +9,13 @@ that Bazel generates (*.pb.h) exist once the targets have been built.
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 # Options of g++ that clang does not know, or (-fopenmp) whose header it does not have in Debian.
 _FOR_GCC_ONLY = ("-fno-canonical-system-headers", "-Wno-free-nonheap-object", "-fopenmp")
-_PRECOMPILED = ("third_party/aten_first.h", "third_party/opencv_first.h", "third_party/torch_first.h")
+_PRECOMPILED = re.compile(r"third_party/\w+_first\.h")  # g++'s format; the files include what they need anyway
 
 
 def _bazel(*arguments):
@@ -42,10 +43,9 @@ def main(targets):
     source = arguments[arguments.index("-c") + 1]
     if source.startswith(("external/", "bazel-out/")):
       continue
-    for header in _PRECOMPILED:  # g++'s format; the files include what they need anyway
-      if header in arguments:
-        at = arguments.index(header)
-        arguments = arguments[:at - 1] + arguments[at + 1:]
+    for at in range(len(arguments) - 1, 0, -1):
+      if arguments[at - 1] == "-include" and _PRECOMPILED.fullmatch(arguments[at]):
+        del arguments[at - 1:at + 1]
     entries[source] = {
         "directory": str(workspace),
         "file": source,

@@ -243,11 +243,10 @@ std::vector<DataProblem> FindClassProblems(const Dataset& dataset,
                                        "' has no object; it costs a score at every anchor")});
     } else if (is_rare(entry)) {
       FilePlace& place = first[label];
-      problems.push_back({Severity::kWarning, ProblemKind::kRareLabel, std::move(place.file),
-                          place.line,
-                          absl::StrCat("class '", entry.name, "' has only ", entry.objects,
-                                       entry.objects == 1 ? " object, here" : " objects",
-                                       entry.objects == 1 ? "" : ", the first of them here")});
+      problems.push_back(
+          {Severity::kWarning, ProblemKind::kRareLabel, std::move(place.file), place.line,
+           absl::StrCat("class '", entry.name, "' has only ", entry.objects,
+                        entry.objects == 1 ? " object" : " objects; this is the first")});
     }
   }
   return problems;

@@ -191,7 +191,7 @@ TEST(DatasetProblemsTest, FindsClassesThatCannotBeLearnt) {
   const std::vector<DataProblem> problems = FindClassProblems(dataset, *statistics);
   ASSERT_EQ(problems.size(), 2u);
   EXPECT_EQ(problems[0].kind, ProblemKind::kRareLabel);
-  EXPECT_THAT(problems[0].message, HasSubstr("'dog' has only 9 objects, the first of them here"));
+  EXPECT_THAT(problems[0].message, HasSubstr("'dog' has only 9 objects; this is the first"));
   EXPECT_EQ(problems[0].file, "/data/all.csv");
   EXPECT_EQ(problems[0].line, 200);
   EXPECT_EQ(problems[1].kind, ProblemKind::kUnusedLabel);

@@ -53,7 +53,7 @@ void ExpectNear(const PixelBox& a, const PixelBox& b, double tolerance);
 void ExpectRefused(const std::string& text, const std::string& message);
 
 // A uniform number, as pixel values show it: a share `changed` of runs has another value than
-// without the transform.
+// without the transform, which is the middle of [least, greatest], in units of the measure.
 struct Spread {
   double changed;
   double least;

@@ -66,7 +66,7 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
     use.height = static_cast<double>(shape.height) * static_cast<double>(input.height);
   }
 
-  std::vector<int64_t> below_half;
+  TruthPlaces places(dataset, input);
   for (size_t t = 0; t < matched.truths.size(); ++t) {
     const ViewTruth& truth = matched.truths[t];
     if (!truth.is_learnt()) {
@@ -98,20 +98,14 @@ absl::StatusOr<AnchorReport> ReportAnchors(const Dataset& dataset, const Matched
       ++shape.positives;
       ++report.levels[shape.level].positives;
     }
-    if (truth.best_iou < Threshold(kHalf)) below_half.push_back(static_cast<int64_t>(t));
-  }
-
-  std::stable_sort(below_half.begin(), below_half.end(), [&matched](int64_t a, int64_t b) {
-    return matched.truths[a].best_iou < matched.truths[b].best_iou;
-  });
-  report.below_half.reserve(below_half.size());
-  for (const int64_t t : below_half) {
-    const ViewTruth& truth = matched.truths[t];
+    if (truth.best_iou >= Threshold(kHalf)) continue;
     HardTruth& entry = report.below_half.emplace_back();
-    SSD_ASSIGN_OR_RETURN(entry.place, PlaceOf(dataset, truth, input));
+    SSD_ASSIGN_OR_RETURN(entry.place, places.Of(truth));
     entry.iou = truth.best_iou;
     entry.matched_iou = truth.matched_iou;
   }
+  std::stable_sort(report.below_half.begin(), report.below_half.end(),
+                   [](const HardTruth& a, const HardTruth& b) { return a.iou < b.iou; });
   return report;
 }
 
@@ -119,8 +113,8 @@ std::vector<DataProblem> FindAnchorProblems(const Dataset& dataset, const Anchor
   const AnchorRecall& all = anchors.all;
   if (all.truths == 0 || all.recall(kHalf) >= kLeastAnchorRecall) return {};
   return {{Severity::kWarning, ProblemKind::kLowAnchorRecall, AnnotationRoot(dataset), 0,
-           absl::StrFormat("only %d of %d truths have an anchor at an IoU of 0.5 or more; %g %% "
-                           "of them should",
+           absl::StrFormat("only %d of %d truths have an anchor at an IoU of 0.5 or more, less "
+                           "than %g %%: give the anchors other scales, aspect ratios or levels",
                            all.reached[kHalf], all.truths, 100 * kLeastAnchorRecall)}};
 }
 

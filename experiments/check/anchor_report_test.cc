@@ -389,8 +389,8 @@ TEST(FindAnchorProblemsTest, WarnsBelow95Percent) {
   EXPECT_EQ(problems[0].kind, ProblemKind::kLowAnchorRecall);
   EXPECT_EQ(problems[0].file, "truth.json");
   EXPECT_THAT(problems[0].message,
-              HasSubstr("only 94 of 100 truths have an anchor at an IoU of 0.5 or more; 95 % of "
-                        "them should"));
+              HasSubstr("only 94 of 100 truths have an anchor at an IoU of 0.5 or more, less than "
+                        "95 %: "));
 }
 
 TEST(SuggestAnchorsTest, SeparatesShapes) {

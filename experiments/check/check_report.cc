@@ -192,7 +192,8 @@ std::string UnusedText(const AnchorReport& anchors) {
 namespace {
 
 bool LosesTruths(const AnchorSuggestion& suggestion, const AnchorReport& present) {
-  return present.all.recall(kHalf) - suggestion.all.recall(kHalf) > kMostAnchorLoss;
+  const auto lost = static_cast<double>(present.all.reached[kHalf] - suggestion.all.reached[kHalf]);
+  return lost > kMostAnchorLoss * static_cast<double>(present.all.truths);
 }
 
 }  // namespace

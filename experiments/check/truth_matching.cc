@@ -177,18 +177,22 @@ absl::StatusOr<MatchedTruths> MatchTruths(const Dataset& dataset, const NetworkV
   return batches.Finish();
 }
 
-absl::StatusOr<TruthPlace> PlaceOf(const Dataset& dataset, const ViewTruth& truth,
-                                   ImageSize input) {
-  SSD_ASSIGN_OR_RETURN(const Annotations image, dataset.GetAnnotations(truth.image));
+absl::StatusOr<TruthPlace> TruthPlaces::Of(const ViewTruth& truth) {
+  if (truth.image != index_) {
+    index_ = -1;
+    SSD_ASSIGN_OR_RETURN(image_, dataset_.GetAnnotations(truth.image));
+    index_ = truth.image;
+  }
   TruthPlace place;
-  place.file = dataset.AnnotationFile(truth.image);
-  if (place.file.empty()) place.file = image.file_name;
-  place.line = image.objects[truth.object].line;
-  place.image = image.file_name;
-  place.class_name = dataset.labels().names[truth.label - 1];
-  place.width = static_cast<double>(truth.box.x1 - truth.box.x0) * static_cast<double>(input.width);
+  place.file = dataset_.AnnotationFile(truth.image);
+  if (place.file.empty()) place.file = image_.file_name;
+  place.line = image_.objects[truth.object].line;
+  place.image = image_.file_name;
+  place.class_name = dataset_.labels().names[truth.label - 1];
+  place.width =
+      static_cast<double>(truth.box.x1 - truth.box.x0) * static_cast<double>(input_.width);
   place.height =
-      static_cast<double>(truth.box.y1 - truth.box.y0) * static_cast<double>(input.height);
+      static_cast<double>(truth.box.y1 - truth.box.y0) * static_cast<double>(input_.height);
   return place;
 }
 

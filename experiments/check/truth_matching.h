@@ -66,8 +66,21 @@ struct TruthPlace {
   double height = 0;
 };
 
-// \error from the dataset.
-absl::StatusOr<TruthPlace> PlaceOf(const Dataset& dataset, const ViewTruth& truth, ImageSize input);
+// Says where truths stand; quick when asked image by image. Not thread-safe.
+class TruthPlaces {
+ public:
+  // `dataset` outlives this.
+  TruthPlaces(const Dataset& dataset, ImageSize input) : dataset_(dataset), input_(input) {}
+
+  // \error from the dataset.
+  absl::StatusOr<TruthPlace> Of(const ViewTruth& truth);
+
+ private:
+  const Dataset& dataset_;
+  const ImageSize input_;
+  int64_t index_ = -1;  // of image_
+  Annotations image_;   // the last that was asked for
+};
 
 // "'cat' in a.jpg (12x30 px of the view; a.xml:7)".
 std::string PlaceText(const TruthPlace& place);

@@ -356,7 +356,7 @@ TEST_F(PlantedDefectsTest, EveryKindIsFound) {
       {ProblemKind::kRareLabel, "instances.json", object(211), "'fox'"},
       // The 104 of crowded.png.
       {ProblemKind::kSmallObjects, "instances.json", 0, "smaller than 32x32 pixels"},
-      {ProblemKind::kLowAnchorRecall, "instances.json", 0, "95 % of them should"},
+      {ProblemKind::kLowAnchorRecall, "instances.json", 0, "less than 95 %"},
       {ProblemKind::kUnreadableImage, "truncated.jpg", 0, ""},
       {ProblemKind::kSizeMismatch, "instances.json", LineOf(json, "resized.png"),
        "resized.png is 100x80 pixels, but annotated as 160x120"},

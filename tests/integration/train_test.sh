@@ -152,6 +152,8 @@ expect 0 "in $work/whole/evaluation" "$tools/evaluate" --run=whole --threads=1 -
 cmp -s whole/metrics.json again/metrics.json && cmp -s whole/detections.json again/detections.json ||
   fail "evaluate changes the run's own results"
 expect 1 "cannot write to stdout" bash -c '"$0" --config=tiny.textproto > /dev/full' "$tools/describe"
+expect 2 "--data: " "$tools/evaluate" --run=whole --threads=1 --data='voc { root: "nowhere" }'
+expect 2 "--data: " "$tools/evaluate" --run=whole --threads=1 --data='subset { to: 2 }'
 # The same numbers and facts; only a clock differs.
 facts() { grep -v '"seconds"' "$1" | sed 's/,$//'; }
 cmp -s <(facts whole/metrics.json) <(facts judged/metrics.json) || fail "metrics.json: $(diff whole/metrics.json judged/metrics.json)"
