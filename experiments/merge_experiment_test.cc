@@ -317,12 +317,10 @@ TEST_F(MergeExperimentTest, AnOverrideMayBeCalledByItsFlag) {
                                       folder_, locations_);
   ASSERT_TRUE(merged.ok()) << merged.status();
   EXPECT_EQ(locations_["model.num_levels"], "--m");
-  EXPECT_THAT(MergeExperiment(folder_ + "/a.textproto",
-                              std::vector<Override>{{"model.num_levels=six", folder_, "--m"}},
-                              folder_, locations_)
-                  .status()
-                  .message(),
-              StartsWith("--m: 'model.num_levels': "));
+  const auto wrong = MergeExperiment(
+      folder_ + "/a.textproto", std::vector<Override>{{"model.num_levels=six", folder_, "--m"}},
+      folder_, locations_);
+  EXPECT_THAT(std::string(wrong.status().message()), StartsWith("--m: 'model.num_levels': "));
 }
 
 TEST_F(MergeExperimentTest, OverridesReachExtensions) {

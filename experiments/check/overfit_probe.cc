@@ -309,6 +309,7 @@ class Probe {
     for (const ImageDetections& image : detections_) {
       of_image[image.image_id] = image.detections;
     }
+    TruthPlaces places(images_, detector_->input_size());
     for (int64_t image = 0; image < images_.size(); ++image) {
       SSD_ASSIGN_OR_RETURN(const Annotations truth, images_.GetAnnotations(image));
       const JudgedImage judged = JudgeDetections(of_image[image], truth.objects, /*min_score=*/0,
@@ -317,7 +318,7 @@ class Probe {
         const ViewTruth& wanted = matched_.truths[t];
         if (!wanted.is_learnt() || judged.found[wanted.object]) continue;
         MissedTruth& missed = outcome_.missed.emplace_back();
-        SSD_ASSIGN_OR_RETURN(missed.place, PlaceOf(images_, wanted, detector_->input_size()));
+        SSD_ASSIGN_OR_RETURN(missed.place, places.Of(wanted));
         missed.positives = wanted.num_positives;
         for (const JudgedDetection& each : judged.detections) {
           const PixelDetection& detection = each.detection;
