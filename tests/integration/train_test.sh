@@ -29,6 +29,8 @@ data {
 }
 trainer { epochs: 3 log_every: 2 evaluate_every: 6 checkpoint_every: 2 ema {} }
 END
+# What a process has left is looked for again and again; in between the core is its own.
+look_again() { sleep 0.01; }
 # Arrays, not functions: the process in the background is then the program, which signals are for.
 train=("$tools/train" --config=tiny.textproto --threads=1)
 without_clock() { sed 's/,"timing":{[^}]*}//' "$1"; }
@@ -63,8 +65,8 @@ killed=("${train[@]}" --output="$work/killed")
 for moment in config.textproto step2 step10 metrics.json; do
   "${killed[@]}" > /dev/null 2>&1 &
   child=$!
-  # Reads what the run has left until the moment is there; the process is still at work then, but for the last moment.
-  until reached $moment || ! kill -0 $child 2> /dev/null; do :; done
+  # The process is still at work when the moment is there, but for the last one.
+  until reached $moment || ! kill -0 $child 2> /dev/null; do look_again; done
   kill -KILL $child 2> /dev/null || [[ $moment == metrics.json ]] || fail "it ended before $moment"
   wait $child 2> /dev/null
   killed=("${train[@]}" --output="$work/killed" --resume)
@@ -84,7 +86,7 @@ done
 # Ctrl-C ends it with a checkpoint and the shell's exit status.
 "${train[@]}" --output="$work/stopped" 2> /dev/null > /dev/null &
 child=$!
-until [[ -e stopped/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do :; done
+until [[ -e stopped/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do look_again; done
 kill -TERM $child
 status=0
 wait $child || status=$?
@@ -105,7 +107,7 @@ mv stopped.pt stopped/checkpoints/last.pt
 # A run that goes on has not ended.
 "${resume[@]}" > /dev/null 2>&1 &
 child=$!
-until grep -q '"status": "running"' stopped/run.json || ! kill -0 $child 2> /dev/null; do :; done
+until grep -q '"status": "running"' stopped/run.json || ! kill -0 $child 2> /dev/null; do look_again; done
 kill -KILL $child 2> /dev/null || fail "the resumed run ended before it could be killed"
 wait $child 2> /dev/null
 grep -q '"ended": "",' stopped/run.json || fail "a run that was killed says $(grep '"ended"' stopped/run.json)"
@@ -225,7 +227,7 @@ expect 2 "--min_score has no effect with --data" "$tools/detect" --run=whole --d
 [[ ! -e unmade ]] || fail "a refused detect leaves a folder"
 "$tools/detect" --run=whole --threads=1 --data='digits { scenes: 10000 }' --output="$work/cut/short" > /dev/null 2>&1 &
 child=$!
-until [[ -e cut/short ]] || ! kill -0 $child 2> /dev/null; do :; done
+until [[ -e cut/short ]] || ! kill -0 $child 2> /dev/null; do look_again; done
 kill -INT $child 2> /dev/null
 status=0
 wait $child || status=$?
@@ -297,7 +299,7 @@ stop_sweep() {
   local point=$1 signal=$2 wanted=$3 got=0
   "${sweep[@]}" --output="$work/sweep2" "${@:4}" > /dev/null 2>&1 &
   child=$!
-  until [[ -e sweep2/$point/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do :; done
+  until [[ -e sweep2/$point/metrics.jsonl ]] || ! kill -0 $child 2> /dev/null; do look_again; done
   kill -"${signal#TWICE-}" $child 2> /dev/null
   if [[ $signal == TWICE-* ]]; then while kill -"${signal#TWICE-}" $child 2> /dev/null; do :; done; fi
   wait $child 2> /dev/null || got=$?
