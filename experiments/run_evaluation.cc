@@ -16,21 +16,19 @@
 #include "ssd/train/test_time_views.h"
 
 namespace ssd {
+
 absl::StatusOr<Experiment> LoadExperimentToEvaluate(const std::string& config,
                                                     absl::Span<const std::string> overrides,
                                                     const std::string& data,
                                                     const std::string& working_directory) {
-  SSD_ASSIGN_OR_RETURN(Experiment experiment, LoadExperiment(config, overrides, working_directory,
-                                                             NetworkFrom::kModelFile));
+  std::vector<Override> placed;
+  for (const std::string& assignment : overrides) placed.push_back({assignment, working_directory});
+  SSD_ASSIGN_OR_RETURN(Experiment experiment,
+                       LoadExperiment(config, placed, working_directory, NetworkFrom::kModelFile));
   if (data.empty()) return experiment;
-  std::vector<Override> with_data;
-  for (const std::string& assignment : overrides) {
-    with_data.push_back({assignment, working_directory});
-  }
-  with_data.push_back(
-      {absl::StrCat("data.validation={ ", data, " }"), working_directory, "--data"});
-  SSD_ASSIGN_OR_RETURN(Experiment judged, LoadExperiment(config, with_data, working_directory,
-                                                         NetworkFrom::kModelFile));
+  placed.push_back({absl::StrCat("data.validation={ ", data, " }"), working_directory, "--data"});
+  SSD_ASSIGN_OR_RETURN(Experiment judged,
+                       LoadExperiment(config, placed, working_directory, NetworkFrom::kModelFile));
   if (judged.data().validation().transform().empty()) {
     *judged.mutable_data()->mutable_validation()->mutable_transform() =
         experiment.data().validation().transform();

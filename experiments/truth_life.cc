@@ -176,11 +176,13 @@ class TruthFollower {
       is_named = true;
       if (!SkipsBadImages()) break;
       const absl::Status readable = ReadImageSize(file).status();
-      if (readable.ok()) continue;
-      return absl::Status(
-          readable.code(),
-          absl::StrCat(missing, ": data.loader.on_bad_image: SKIP leaves out what cannot be read: ",
-                       readable.message()));
+      if (!readable.ok()) {
+        return absl::Status(readable.code(),
+                            absl::StrCat(missing,
+                                         ": data.loader.on_bad_image: SKIP leaves out what cannot "
+                                         "be read: ",
+                                         readable.message()));
+      }
     }
     if (is_named) {
       return absl::NotFoundError(absl::StrCat(

@@ -53,6 +53,12 @@ Twins FindTwins(const std::vector<Annotation>& objects) {
   return twins;
 }
 
+// The file that tells the truth of an image; the image, where none does.
+std::string FileOf(const Dataset& dataset, int64_t index, const Annotations& truth) {
+  std::string file = dataset.AnnotationFile(index);
+  return file.empty() ? truth.file_name : file;
+}
+
 // Looks at one image after the other.
 class TruthInspector {
  public:
@@ -61,8 +67,7 @@ class TruthInspector {
 
   absl::Status Inspect(int64_t index) {
     SSD_ASSIGN_OR_RETURN(const Annotations truth, dataset_.GetAnnotations(index));
-    const std::string annotation_file = dataset_.AnnotationFile(index);
-    file_ = annotation_file.empty() ? truth.file_name : annotation_file;
+    file_ = FileOf(dataset_, index, truth);
     image_ = truth.file_name;
     const int64_t crowds = std::count_if(truth.objects.begin(), truth.objects.end(),
                                          [](const Annotation& object) { return object.crowd; });
@@ -179,8 +184,7 @@ std::map<int64_t, FilePlace> FirstObjects(const Dataset& dataset, std::set<int64
     if (!truth.ok()) continue;  // the statistics would not be there
     for (const Annotation& object : truth->objects) {
       if (object.crowd || labels.erase(object.label) == 0) continue;
-      const std::string file = dataset.AnnotationFile(index);
-      places[object.label] = {file.empty() ? truth->file_name : file, object.line};
+      places[object.label] = {FileOf(dataset, index, *truth), object.line};
     }
   }
   return places;

@@ -3,6 +3,7 @@
 #include <rapidjson/prettywriter.h>
 #include <rapidjson/stringbuffer.h>
 
+#include <array>
 #include <cmath>
 #include <optional>
 #include <vector>
@@ -109,8 +110,9 @@ void WriteRecall(absl::string_view key, const AnchorRecall& group, RecallOf whic
 }
 
 // "all": 0.9, "small": ...
-template <typename Sizes>
-void WriteBySize(int i, const AnchorRecall& all, const Sizes& sizes, RecallOf which, Writer& json) {
+void WriteBySize(int i, const AnchorRecall& all,
+                 const std::array<AnchorRecall, kSizeClasses>& sizes, RecallOf which,
+                 Writer& json) {
   json.Begin();
   json.Field("all", RecallAt(i, all, which));
   for (const AnchorRecall& size : sizes) json.Field(size.name, RecallAt(i, size, which));

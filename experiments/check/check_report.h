@@ -78,7 +78,7 @@ inline constexpr double kLeastAnchorGain = 0.02;
 bool IsWorthIt(const AnchorSuggestion& suggestion, const AnchorReport& present);
 
 // What the suggested anchors lose, and why they are not shown if they are not; a sentence each.
-// "Fewer large truths reach 0.5: 80.0 %, now 100.0 %." Empty if nothing speaks against them.
+// "Fewer large truths reach 0.5: 5 of 10, now 10." Empty if nothing speaks against them.
 std::string SuggestionVerdict(const AnchorSuggestion& suggestion, const AnchorReport& present);
 
 }  // namespace ssd

@@ -433,7 +433,7 @@ class Report {
     if (anchors.empty()) {
       absl::StrAppend(&body_, "<b>no default box</b>");
     } else {
-      absl::StrAppend(&body_, anchors.size(), anchors.size() == 1 ? " box" : " boxes", ", IoU ");
+      absl::StrAppend(&body_, Plural(static_cast<int64_t>(anchors.size()), "box"), ", IoU ");
       absl::StrAppendFormat(&body_, "%.2f", anchors.front().iou);
       if (anchors.size() > 1) absl::StrAppendFormat(&body_, " – %.2f", anchors.back().iou);
     }

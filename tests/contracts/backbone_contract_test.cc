@@ -103,9 +103,7 @@ class BackboneContractTest
 TEST_P(BackboneContractTest, OutputSpecsAreWhatForwardYields) {
   at::NoGradGuard no_grad;
   backbone_->eval();
-  // Of 300 and 299 pixels what strides up to 64 leave over.
-  for (const ImageSize size :
-       {ImageSize{64, 64}, {65, 97}, {64, 70}, {300 - 192, 33}, {75, 299 - 256}}) {
+  for (const ImageSize size : {ImageSize{64, 64}, {65, 97}, {128, 70}, {300, 33}, {75, 299}}) {
     const std::vector<FeatureSpec> specs = backbone_->OutputSpecs(size);
     const std::vector<Tensor> maps = backbone_->Forward(RandomImages(2, size.height, size.width));
     ASSERT_EQ(maps.size(), specs.size());
@@ -121,7 +119,7 @@ TEST_P(BackboneContractTest, OutputSpecsAreWhatForwardYields) {
 TEST_P(BackboneContractTest, LayoutAndBatchChangeNoValue) {
   at::NoGradGuard no_grad;
   backbone_->eval();
-  const Tensor images = RandomImages(2, 96, 64);
+  const Tensor images = RandomImages(3, 96, 64);
   const std::vector<Tensor> expected = backbone_->Forward(images);
   const std::vector<Tensor> one = backbone_->Forward(images.slice(0, 1, 2));
   for (Tensor& parameter : backbone_->parameters()) {
@@ -180,20 +178,12 @@ bool StartsWithoutGradient(const std::string& config, const std::string& name) {
 
 TEST_P(BackboneContractTest, EveryParameterLearnsAndEvaluationChangesNothing) {
   // In one of two initialisations: all ReLUs of a narrow layer may be closed in the other. (A bias
-  // before a norm of the batch learns what rounding leaves.) Where all learn, one tells.
+  // before a norm of the batch learns what rounding leaves.)
   std::set<std::string> learned;
-  const auto all_learned = [this, &learned] {
-    for (const auto& parameter : backbone_->named_parameters()) {
-      if (parameter.value().requires_grad() && learned.count(parameter.key()) == 0) return false;
-    }
-    return true;
-  };
-  for (int pass = 0; pass < 2 && !all_learned(); ++pass) {
-    if (pass > 0) {
-      at::manual_seed(12);
-      backbone_ = MustCreate(config());
-      backbone_->to(device());
-    }
+  for (const uint64_t seed : {11, 12}) {
+    at::manual_seed(seed);
+    backbone_ = MustCreate(config());
+    backbone_->to(device());
     backbone_->train();
     Tensor loss = at::zeros({});
     for (const Tensor& map : backbone_->Forward(RandomImages(2, 64, 64))) {
@@ -273,7 +263,7 @@ TEST_P(BackboneContractTest, CellsDependOnTheirReceptiveFields) {
   backbone_->eval();
   KeepActivationsOpen(*backbone_);
   for (const Tensor& parameter : backbone_->parameters()) parameter.set_requires_grad(false);
-  const ImageSize size = {64, 97};
+  const ImageSize size = {96, 129};
   const Tensor images = (at::rand({1, 3, size.height, size.width}) * 1e-3).requires_grad_();
   const std::vector<FeatureSpec> specs = backbone_->OutputSpecs(size);
   const std::vector<Tensor> maps = backbone_->Forward(images);
@@ -312,7 +302,7 @@ TEST_P(BackboneContractTest, ReceptiveFieldsAreAsLargeAsStated) {
       // Long enough for the whole field of the cell in the middle, and narrow.
       const double stride = is_row ? stated[i].stride_y : stated[i].stride_x;
       const int64_t length = std::llround(stated[i].receptive_field + 4 * stride);
-      const ImageSize size = is_row ? ImageSize{length, 17} : ImageSize{17, length};
+      const ImageSize size = is_row ? ImageSize{length, 33} : ImageSize{33, length};
       const FeatureSpec spec = backbone_->OutputSpecs(size)[i];
       const int64_t row = spec.height / 2;
       const int64_t column = spec.width / 2;
@@ -325,18 +315,14 @@ TEST_P(BackboneContractTest, ReceptiveFieldsAreAsLargeAsStated) {
       const int64_t end = begin + static_cast<int64_t>(spec.receptive_field);
       ASSERT_GT(begin, 0) << i;
       ASSERT_LT(end, length) << i;
-      // Both lines outside in one image: nothing cancels.
-      const std::vector<std::vector<int64_t>> lines = {{begin - 1, end}, {begin}, {end - 1}};
-      const auto count = static_cast<int64_t>(lines.size());
-      const Tensor images = at::zeros({count, 3, size.height, size.width});
-      for (int64_t n = 0; n < count; ++n) {
-        for (const int64_t line : lines[n]) images[n].select(is_row ? 1 : 2, line).fill_(1);
-      }
+      const Tensor images = at::zeros({4, 3, size.height, size.width});
+      const int64_t lines[] = {begin - 1, begin, end - 1, end};
+      for (int64_t n = 0; n < 4; ++n) images[n].select(is_row ? 1 : 2, lines[n]).fill_(1);
       const Tensor cells = backbone_->Forward(images)[i].select(2, row).select(2, column);
       const Tensor is_lit = cells.ne(0).any(1);
-      for (int64_t n = 0; n < count; ++n) {
-        EXPECT_EQ(is_lit[n].item<bool>(), n > 0)
-            << (is_row ? "row " : "column ") << lines[n].front() << " of [" << begin << ", " << end
+      for (int64_t n = 0; n < 4; ++n) {
+        EXPECT_EQ(is_lit[n].item<bool>(), n == 1 || n == 2)
+            << (is_row ? "row " : "column ") << lines[n] << " of [" << begin << ", " << end
             << "), map " << i;
       }
     }
